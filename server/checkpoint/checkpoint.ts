@@ -1,0 +1,49 @@
+import type { ModelConfig } from './model-config.ts';
+
+export type Dtype = 'F32' | 'F16' | 'BF16' | 'I8' | 'U8' | 'I32' | 'I64' | 'F64' | 'BOOL' | 'I16';
+
+/** Where a tensor's bytes lie. Little-endian, row-major. */
+export interface TensorInfo {
+  name: string;
+  dtype: Dtype;
+  shape: number[];
+  file: string;
+  /** Byte offset in the file, and length. */
+  offset: number;
+  byteLength: number;
+}
+
+/**
+ * - `full`: float weights `[out, in]`.
+ * - `onebit-training`: float latent weights with `.weight_scale` (h) and `.input_factor` (g).
+ * - `onebit`: packed signs, U8 or I8 `[out, in/8]`, with h and g.
+ */
+export type CheckpointKind = 'full' | 'onebit' | 'onebit-training';
+
+/**
+ * An opened checkpoint of any supported format. Tensors carry the Hugging Face LLaMA names whatever
+ * the format; a tied model has `model.embed_tokens.weight` only (whichever name it was stored under).
+ * Every shape has been checked against the config when `openCheckpoint` returns.
+ */
+export interface Checkpoint {
+  /** The folder or file that was opened. */
+  readonly path: string;
+  readonly format: 'safetensors' | 'llama2.c';
+  readonly kind: CheckpointKind;
+  readonly config: ModelConfig;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** The tensor's bytes. Throws missing-tensor. */
+  readBytes(name: string, signal?: AbortSignal): Promise<Uint8Array>;
+  /** The tensor as f32 whatever its float dtype (llama2.c q/k come permuted to the half-rotated order). */
+  readFloats(name: string, signal?: AbortSignal): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/** A tensor to write: its header entry now, its bytes when its turn comes. */
+export interface TensorSource {
+  name: string;
+  dtype: Dtype;
+  shape: number[];
+  /** Called once, in order; must return exactly the dtype's size × shape bytes. */
+  bytes(signal?: AbortSignal): Promise<Uint8Array> | Uint8Array;
+}

@@ -1,0 +1,15 @@
+import { Command } from 'commander';
+import { asOneBitError } from '../protocol/error.ts';
+import { packageVersion } from '../package-root.ts';
+
+const program = new Command('onebit')
+  .description('1-bit LLaMA models: quantize, distil, inspect, serve.')
+  .version(packageVersion());
+
+// Each subcommand lives in a file of its own that exports `register(program)`.
+
+program.parseAsync().catch((caught: unknown) => {
+  const error = asOneBitError(caught);
+  process.stderr.write(`onebit: ${error.message}\n`);
+  process.exitCode = error.code === 'cancelled' ? 130 : error.code === 'bad-request' ? 2 : 1;
+});

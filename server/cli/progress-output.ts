@@ -1,0 +1,38 @@
+import type { OnProgress, Progress } from '../protocol/progress.ts';
+
+/**
+ * How a command shows progress: `auto` is a line rewritten in place on a terminal and a line every
+ * few seconds elsewhere (both on standard error); `json` is one Progress object a line on standard
+ * output after the word `progress `, which is how a job's parent follows it.
+ */
+export function progressOutput(mode: 'auto' | 'json' | 'none'): OnProgress {
+  if (mode === 'none') return () => {};
+  if (mode === 'json') return (progress) => process.stdout.write(`progress ${JSON.stringify(progress)}\n`);
+  const terminal = process.stderr.isTTY;
+  let last = 0;
+  return (progress) => {
+    const finished = progress.done >= progress.total;
+    const now = performance.now();
+    if (!finished && now - last < (terminal ? 100 : 5000)) return;
+    last = now;
+    const line = progressLine(progress);
+    process.stderr.write(terminal ? `\r\x1b[2K${line}${finished ? '\n' : ''}` : `${line}\n`);
+  };
+}
+
+function progressLine(progress: Progress): string {
+  const share = progress.total > 0 ? Math.floor((100 * progress.done) / progress.total) : 0;
+  const figures = Object.entries(progress.metrics ?? {}).map(
+    ([name, value]) => `${name} ${Number(value.toPrecision(4))}`,
+  );
+  const remaining =
+    progress.remainingSeconds === undefined ? [] : [`${Math.ceil(progress.remainingSeconds)} s left`];
+  return [
+    `${progress.phase} ${share}% (${progress.done}/${progress.total} ${progress.unit})`,
+    ...figures,
+    ...remaining,
+    progress.message ?? '',
+  ]
+    .filter((part) => part !== '')
+    .join(' · ');
+}

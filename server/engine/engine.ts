@@ -1,0 +1,46 @@
+import type { MemoryReport } from '../protocol/memory.ts';
+import type { ModelConfig } from '../checkpoint/model-config.ts';
+
+export interface EngineOptions {
+  /** Positions a sequence may hold; the model's maximum if absent. */
+  contextLength?: number;
+  /** Threads of the native kernels; one a core if absent. */
+  threads?: number;
+  /** f32 activations instead of int8: the reference path. */
+  exact?: boolean;
+  /** Sequences that may be open at once. */
+  sequences?: number;
+  /** 'native' fails without the addon; 'portable' is the TypeScript path; default: native if built. */
+  path?: 'auto' | 'native' | 'portable';
+}
+
+/** One conversation with its KV cache. Owned by whoever opened it. */
+export interface Sequence {
+  /** Tokens whose keys and values are in the cache. */
+  readonly length: number;
+  /** Keeps the first n positions. */
+  truncate(n: number): void;
+  dispose(): void;
+}
+
+export interface EngineStep {
+  sequence: Sequence;
+  tokens: ArrayLike<number>;
+  /** Which positions' logits are wanted: the last one's, or all of them. */
+  logits: 'last' | 'all' | 'none';
+}
+
+/**
+ * A model that is ready to run, on one device. Full-precision and 1-bit checkpoints alike.
+ * `forward` runs off the main thread and yields between slices so that an abort takes effect within
+ * one token (decode) or one block of 256 tokens (prefill).
+ */
+export interface Engine {
+  readonly config: ModelConfig;
+  readonly contextLength: number;
+  memory(): MemoryReport;
+  open(): Sequence;
+  /** Appends each step's tokens and returns its logits, `[wanted, vocab]` f32. A batch runs together. */
+  forward(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]>;
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,106 @@
+#include "thread_pool.h"
+
+#include <algorithm>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace onebit {
+namespace {
+
+constexpr int kSpins = 2000;   // about 20 µs: the gap between two layers
+constexpr int kYields = 200;   // then let others run
+inline void Pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+ThreadPool& ThreadPool::Shared() {
+  // Never destroyed: joining threads during process exit would race with Node's own teardown.
+  static ThreadPool* pool = new ThreadPool();
+  return *pool;
+}
+
+ThreadPool::ThreadPool() { Start(static_cast<int>(std::thread::hardware_concurrency())); }
+
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Start(int n) {
+  threads_ = std::max(1, n);
+  stop_.store(false);
+  // No region runs now: a worker that starts late still sees the first one as new.
+  const unsigned seen = generation_.load();
+  for (int i = 1; i < threads_; i++) workers_.emplace_back([this, i, seen] { Work(i, seen); });
+}
+
+void ThreadPool::Stop() {
+  stop_.store(true);
+  {
+    std::lock_guard<std::mutex> lock(sleep_mutex_);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+void ThreadPool::SetThreads(int n) {
+  if (n < 1) n = static_cast<int>(std::thread::hardware_concurrency());
+  std::lock_guard<std::mutex> region(run_mutex_);
+  if (n == threads_) return;
+  Stop();
+  Start(n);
+}
+
+void ThreadPool::Run(Task task, void* context) {
+  std::lock_guard<std::mutex> region(run_mutex_);
+  if (threads_ == 1) {
+    task(context, 0, 1);
+    return;
+  }
+  task_ = task;
+  context_ = context;
+  pending_.store(threads_ - 1, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleeping_.load(std::memory_order_seq_cst) > 0) {
+    // Taking the lock orders this wake-up after the check of any worker about to sleep.
+    { std::lock_guard<std::mutex> lock(sleep_mutex_); }
+    wake_.notify_all();
+  }
+  task(context, 0, threads_);
+  for (int i = 0; pending_.load(std::memory_order_acquire) > 0; i++) {
+    if (i < kSpins) Pause();
+    else std::this_thread::yield();
+  }
+}
+
+void ThreadPool::Work(int index, unsigned seen) {
+  for (;;) {
+    int i = 0;
+    while (generation_.load(std::memory_order_acquire) == seen) {
+      if (i < kSpins) {
+        Pause();
+      } else if (i < kSpins + kYields) {
+        std::this_thread::yield();
+      } else {
+        std::unique_lock<std::mutex> lock(sleep_mutex_);
+        sleeping_.fetch_add(1, std::memory_order_seq_cst);
+        wake_.wait(lock, [&] { return generation_.load(std::memory_order_seq_cst) != seen; });
+        sleeping_.fetch_sub(1, std::memory_order_seq_cst);
+      }
+      i++;
+    }
+    seen = generation_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_acquire)) return;
+    task_(context_, index, threads_);
+    pending_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+}  // namespace onebit

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { progressSchema } from './progress.ts';
+
+const folder = z.string().min(1).max(4096);
+
+/** `job/start`: what to do. Every field beyond the folders has a default that works. */
+export const jobSpecSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('quantize'), model: folder, output: folder }),
+  z.object({
+    kind: z.literal('distill'),
+    /** Full-precision teacher. */
+    teacher: folder,
+    /** 1-bit start (from quantize); made by SVID when absent. */
+    student: folder.optional(),
+    /** Files or folders of text, code, or .jsonl(.gz). */
+    data: z.array(folder).min(1).max(64),
+    output: folder,
+    steps: z.number().int().min(1).max(10_000_000).optional(),
+    /** Stop after this many minutes; the learning rate schedule is fitted to them. */
+    minutes: z.number().positive().max(100_000).optional(),
+    learningRate: z.number().positive().max(1).optional(),
+    batch: z.number().int().min(1).max(4096).optional(),
+    window: z.number().int().min(8).max(131_072).optional(),
+    seed: z.number().int().min(0).optional(),
+  }),
+]);
+export type JobSpec = z.infer<typeof jobSpecSchema>;
+
+export const jobStateSchema = z.enum(['queued', 'running', 'done', 'failed', 'cancelled', 'interrupted']);
+export type JobState = z.infer<typeof jobStateSchema>;
+
+/** A job as `job/list` gives it and as `job.json` keeps it. Times are ISO 8601. */
+export const jobSchema = z.object({
+  id: z.string(),
+  spec: jobSpecSchema,
+  state: jobStateSchema,
+  created: z.string(),
+  started: z.string().optional(),
+  ended: z.string().optional(),
+  /** The job's own folder: job.json, metrics.jsonl, log.txt. */
+  folder: z.string(),
+  progress: progressSchema.optional(),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+export type Job = z.infer<typeof jobSchema>;
+
+/** One line of metrics.jsonl. All losses are means per token, natural log. */
+export const metricSchema = z.object({
+  step: z.number(),
+  /** Seconds since the run began, pauses left out. */
+  seconds: z.number(),
+  loss: z.number(),
+  kl: z.number().optional(),
+  hidden: z.number().optional(),
+  nll: z.number().optional(),
+  learningRate: z.number(),
+  gradientNorm: z.number().optional(),
+  tokensPerSecond: z.number(),
+  tokens: z.number(),
+  /** Perplexity on held-out data, at the steps where it was measured. */
+  perplexity: z.number().optional(),
+});
+export type Metric = z.infer<typeof metricSchema>;
+
+export const jobProgressSchema = z.object({ job: jobSchema, metrics: z.array(metricSchema) });
+export type JobProgress = z.infer<typeof jobProgressSchema>;

@@ -1,0 +1,33 @@
+import { z } from 'zod';
+
+/** Bytes by part. `fp16` is what the same part would take in an fp16 checkpoint. */
+export const memoryPartSchema = z.object({
+  part: z.enum(['signs', 'values', 'embedding', 'head', 'norms', 'kv-cache', 'scratch']),
+  bytes: z.number(),
+  /** Bytes of the same part in fp16; 0 for what exists only at run time (KV cache, scratch). */
+  fp16Bytes: z.number(),
+});
+export const memoryReportSchema = z.object({
+  device: z.object({
+    kind: z.enum(['cpu', 'gpu']),
+    name: z.string(),
+    /** e.g. avx512, portable, webgpu */ path: z.string(),
+  }),
+  parts: z.array(memoryPartSchema),
+  /** Sum over signs, values, embedding, head and norms. */
+  modelBytes: z.number(),
+  fp16ModelBytes: z.number(),
+  /** 8 × modelBytes of the 1-bit linears ÷ their weights. */
+  bitsPerLinearWeight: z.number(),
+  kvCacheBytes: z.number(),
+  contextLength: z.number(),
+});
+export type MemoryPart = z.infer<typeof memoryPartSchema>;
+export type MemoryReport = z.infer<typeof memoryReportSchema>;
+
+export const processMemorySchema = z.object({
+  rssBytes: z.number(),
+  heapBytes: z.number(),
+  uptimeSeconds: z.number(),
+});
+export type ProcessMemory = z.infer<typeof processMemorySchema>;

@@ -1,0 +1,61 @@
+import type { CompletionDelta, CompletionParams, CompletionResult } from './completion.ts';
+import type {
+  InspectLayersParams,
+  InspectLayersResult,
+  InspectSignsParams,
+  InspectSignsResult,
+} from './inspect.ts';
+import type { Job, JobProgress, JobSpec } from './job.ts';
+import type { ProcessMemory } from './memory.ts';
+import type { ModelLoadParams, ModelStatus, ModelSummary } from './model.ts';
+import type { Progress } from './progress.ts';
+
+/** WebSocket requests: JSON-RPC 2.0, one message a text frame. Cancel with `$/cancelRequest {id}`. */
+export interface Requests {
+  'server/hello': { params: { client: string; version: string }; result: ServerInfo };
+  completion: { params: CompletionParams; result: CompletionResult };
+  'model/list': { params: Record<string, never>; result: ModelSummary[] };
+  'model/load': { params: ModelLoadParams; result: ModelStatus };
+  'model/unload': { params: Record<string, never>; result: ModelStatus };
+  'model/status': { params: Record<string, never>; result: ModelStatus };
+  'job/start': { params: JobSpec; result: Job };
+  'job/cancel': { params: { id: string }; result: Job };
+  'job/list': { params: Record<string, never>; result: Job[] };
+  /** The job with all its metrics so far; progress follows as `job/progress`. */
+  'job/metrics': { params: { id: string }; result: JobProgress };
+  'inspect/layers': { params: InspectLayersParams; result: InspectLayersResult };
+  'inspect/signs': { params: InspectSignsParams; result: InspectSignsResult };
+  tokenize: { params: { text: string }; result: { ids: number[] } };
+  'memory/read': { params: Record<string, never>; result: ServerMemory };
+  /** Starts or ends the notifications of that topic for this connection. */
+  subscribe: { params: { topics: Topic[] }; result: { topics: Topic[] } };
+  /** Ends the server: cancels, writes state, exits. */
+  'server/stop': { params: Record<string, never>; result: Record<string, never> };
+}
+
+/** WebSocket notifications from the server. */
+export interface Notifications {
+  'completion/delta': CompletionDelta;
+  'job/progress': JobProgress;
+  'memory/changed': ServerMemory;
+  'model/changed': ModelStatus;
+  'inspect/progress': Progress;
+}
+
+export type Topic = 'jobs' | 'memory' | 'model';
+
+export interface ServerInfo {
+  name: 'onebit';
+  version: string;
+  protocol: number;
+  pid: number;
+  startedAt: string;
+}
+
+export interface ServerMemory {
+  process: ProcessMemory;
+  model: ModelStatus;
+}
+
+/** Raised when a message changes its meaning. */
+export const protocolVersion = 1;
