@@ -2,28 +2,43 @@ import type { InspectLayersResult } from './inspect.ts';
 import type { Job, Metric } from './job.ts';
 import type { ServerMemory } from './methods.ts';
 import type { ModelSummary } from './model.ts';
+import type { Progress } from './progress.ts';
+
+export type PanelConnection = 'starting' | 'connected' | 'stopped' | 'failed';
+
+/** The statistics of layers that are being read now. */
+export interface Inspecting {
+  /** Id of the model. */
+  model: string;
+  /** Folder of the full-precision model that it is compared with. */
+  teacher?: string;
+  progress?: Progress;
+}
 
 /** Everything the panel shows. The extension posts a fresh snapshot whenever the panel becomes visible. */
 export interface PanelSnapshot {
-  connection: 'starting' | 'connected' | 'stopped' | 'failed';
+  connection: PanelConnection;
   /** Why, when failed. */
   connectionError?: string;
   memory?: ServerMemory;
   models: ModelSummary[];
   jobs: Job[];
-  /** By job id. */
+  /** By job id. Long runs are thinned out evenly; steps with a perplexity are all there. */
   metrics: Record<string, Metric[]>;
   layers?: InspectLayersResult;
   layersError?: string;
+  inspecting?: Inspecting;
 }
 
 /** Extension → webview. */
 export type ToPanel =
   | { type: 'snapshot'; snapshot: PanelSnapshot }
-  | { type: 'connection'; connection: PanelSnapshot['connection']; error?: string }
+  | { type: 'connection'; connection: PanelConnection; error?: string }
   | { type: 'memory'; memory: ServerMemory }
   | { type: 'models'; models: ModelSummary[] }
+  /** `metrics`: only those since the last message about this job. */
   | { type: 'job'; job: Job; metrics: Metric[] }
+  | { type: 'inspecting'; inspecting: Inspecting }
   | { type: 'layers'; layers: InspectLayersResult }
   | { type: 'layersError'; message: string };
 
@@ -31,11 +46,14 @@ export type ToPanel =
 export type FromPanel =
   | { type: 'ready' }
   | { type: 'startServer' }
+  | { type: 'showLog' }
   | { type: 'chooseModel' }
   | { type: 'unloadModel' }
   | { type: 'loadModel'; model: string }
   | { type: 'inspect'; model: string; teacher?: string }
-  | { type: 'chooseTeacher' }
+  | { type: 'cancelInspect' }
+  /** Asks for a folder, then inspects `model` against it. */
+  | { type: 'chooseTeacher'; model: string }
   | { type: 'cancelJob'; id: string }
   | { type: 'openJobFolder'; id: string }
   | { type: 'quantize' }
