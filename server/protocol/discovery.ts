@@ -17,8 +17,40 @@ export const serverFileSchema = z.object({
 });
 export type ServerFile = z.infer<typeof serverFileSchema>;
 
+/**
+ * The state folder by the rule above.
+ * @param env the process's environment @param platform `process.platform` @param home the home folder
+ */
+export function stateFolder(
+  env: Readonly<Record<string, string | undefined>>,
+  platform: string,
+  home: string,
+): string {
+  const explicit = env.ONEBIT_STATE;
+  if (explicit) return explicit;
+  if (platform === 'win32') return `${env.LOCALAPPDATA || `${home}\\AppData\\Local`}\\onebit`;
+  if (platform === 'darwin') return `${home}/Library/Application Support/onebit`;
+  return `${env.XDG_STATE_HOME || `${home}/.local/state`}/onebit`;
+}
+
 export const serverFileName = 'server.json';
 /** The only host ever listened on or connected to. */
 export const loopbackHost = '127.0.0.1';
-/** `?token=` on the WebSocket upgrade, `Authorization: Bearer` elsewhere. */
+/** The WebSocket endpoint. `Authorization: Bearer TOKEN` here as elsewhere; a client that cannot set headers may put `?token=`. */
 export const webSocketPath = '/ws';
+
+/** `GET /health` with the token; without one only `status`. */
+export const healthSchema = z.object({
+  status: z.enum(['ok', 'loading']),
+  version: z.string(),
+  protocol: z.number().int(),
+  pid: z.number().int(),
+  /** Clients connected over WebSocket, completions running or waiting, jobs running or queued. */
+  clients: z.number().int(),
+  completions: z.number().int(),
+  jobs: z.number().int(),
+});
+export type Health = z.infer<typeof healthSchema>;
+
+/** Exit code of `onebit serve` when another server of this user already runs here. */
+export const alreadyRunningExitCode = 3;

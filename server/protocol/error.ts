@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'cancelled'
   | 'diverged' // NaN or infinite loss
   | 'native-missing' // asked for the native kernels by name, and they are not built
+  | 'disconnected' // the connection to the server ended before the answer
   | 'internal';
 
 /** Every error that crosses a room's door. */
@@ -49,6 +50,7 @@ export const rpcErrorNumber: Record<ErrorCode, number> = {
   'no-model': -32012,
   diverged: -32013,
   'native-missing': -32014,
+  disconnected: -32015,
 };
 
 /** Throws the `cancelled` error if the signal has fired; call it between steps of a long operation. */
