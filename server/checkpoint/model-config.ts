@@ -14,7 +14,10 @@ export interface ModelConfig {
   rmsNormEps: number;
   ropeTheta: number;
   tieEmbeddings: boolean;
+  /** q, k, v and o have a bias, added after a 1-bit layer's LayerNorm. */
   attentionBias: boolean;
+  /** gate, up and down have a bias. */
+  mlpBias: boolean;
   /** Eps of the LayerNorm after each 1-bit linear (METHOD.md: 1e-5). */
   layerNormEps: number;
   bosTokenId: number | undefined;
