@@ -54,3 +54,9 @@ export type Health = z.infer<typeof healthSchema>;
 
 /** Exit code of `onebit serve` when another server of this user already runs here. */
 export const alreadyRunningExitCode = 3;
+
+/**
+ * The reason with which the server closes a WebSocket (code 1001) after `server/stop`: clients then leave it
+ * stopped until a person asks for it. After any other end they may start it again.
+ */
+export const stoppedReason = 'stopped by a user';

@@ -1,0 +1,32 @@
+/** How long to leave a server alone that could not be reached: 1 s after the first failure, doubling up to a minute. */
+export class BackOff {
+  static readonly firstMs = 1000;
+  static readonly longestMs = 60_000;
+  private failures = 0;
+  private until = 0;
+
+  /** @param now milliseconds of a clock that only goes forward */
+  constructor(private readonly now: () => number = () => performance.now()) {}
+
+  /** Takes note of a failure; the milliseconds to wait from now on. */
+  failed(): number {
+    const wait = Math.min(BackOff.firstMs * 2 ** this.failures, BackOff.longestMs);
+    this.failures++;
+    this.until = this.now() + wait;
+    return wait;
+  }
+
+  succeeded(): void {
+    this.failures = 0;
+    this.until = 0;
+  }
+
+  /** Failures since the last success. */
+  get count(): number {
+    return this.failures;
+  }
+
+  get waiting(): boolean {
+    return this.now() < this.until;
+  }
+}
