@@ -6,6 +6,17 @@ import { chmodSync } from 'node:fs';
 const watch = process.argv.includes('--watch');
 const common = { bundle: true, sourcemap: 'linked', logLevel: 'warning', legalComments: 'eof' };
 
+// tfjs as ES modules, and once: the gradients are registered by a module that belongs to them.
+const oneTfjs = {
+  name: 'one-tfjs',
+  setup(bundler) {
+    bundler.onResolve(
+      { filter: /^@tensorflow\/(tfjs-core|tfjs-backend-cpu)$/ },
+      ({ path, kind, resolveDir }) => bundler.resolve(`${path}/dist/index.js`, { kind, resolveDir }),
+    );
+  },
+};
+
 /** @type {import('esbuild').BuildOptions[]} */
 const bundles = [
   {
@@ -37,6 +48,7 @@ const bundles = [
         'const __dirname = __pathDirname(__filename);',
       ].join('\n'),
     },
+    plugins: [oneTfjs],
     external: ['@tensorflow/tfjs-node-gpu', 'bufferutil', 'utf-8-validate'],
   },
   {
