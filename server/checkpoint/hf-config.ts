@@ -1,9 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { asOneBitError, OneBitError } from '../protocol/error.ts';
+import { OneBitError } from '../protocol/error.ts';
+import { readJson } from './json-file.ts';
 import type { ModelConfig } from './model-config.ts';
-
-const maxConfigBytes = 10 << 20;
 
 const size = (most: number) => z.int().min(1).max(most);
 const tokenId = z
@@ -162,27 +160,4 @@ export async function readHfConfig(path: string): Promise<HfConfig> {
 
 function eosIds(value: number | number[] | null | undefined): number[] {
   return value === null || value === undefined ? [] : Array.isArray(value) ? value : [value];
-}
-
-/** Reads a JSON file of modest size. @throws not-found, unreadable, bad-file */
-export async function readJson(path: string, maxBytes = maxConfigBytes): Promise<unknown> {
-  let text: string;
-  try {
-    const found = await stat(path);
-    if (!found.isFile()) throw new OneBitError('bad-file', `${path} is not a regular file.`);
-    if (found.size > maxBytes) {
-      throw new OneBitError('bad-file', `${path} has ${found.size} bytes, too many for such a file.`);
-    }
-    text = await readFile(path, 'utf8');
-  } catch (caught) {
-    throw asOneBitError(caught, path);
-  }
-  try {
-    return JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text);
-  } catch (caught) {
-    throw new OneBitError(
-      'bad-file',
-      `${path} is not valid JSON (${caught instanceof Error ? caught.message.slice(0, 120) : 'unknown'}); copy or download it again.`,
-    );
-  }
 }

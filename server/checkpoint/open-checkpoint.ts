@@ -5,9 +5,10 @@ import type { Checkpoint, CheckpointKind, TensorInfo } from './checkpoint.ts';
 import { dtypeBytes, isFloatDtype } from './dtype.ts';
 import { widenFloats } from './float-conversion.ts';
 import { readHfConfig } from './hf-config.ts';
+import { exists } from './json-file.ts';
 import { matchLlamaTensors } from './llama-tensors.ts';
 import type { ModelConfig } from './model-config.ts';
-import { exists, ggufRefused, openSafetensorsFolder, TensorFiles } from './safetensors-folder.ts';
+import { ggufRefused, openSafetensorsFolder, TensorFiles } from './safetensors-folder.ts';
 
 /**
  * Opens a model: a Hugging Face folder with safetensors (full precision, or OneBit of either kind, ours or

@@ -1,9 +1,9 @@
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
 import type { TensorInfo } from './checkpoint.ts';
 import { DataFile } from './data-file.ts';
-import { readJson } from './hf-config.ts';
+import { exists, readJson } from './json-file.ts';
 import { readSafetensorsHeader } from './safetensors-header.ts';
 
 export const singleFileName = 'model.safetensors';
@@ -150,12 +150,5 @@ export function ggufRefused(path: string): OneBitError {
   return new OneBitError(
     'unsupported',
     `${path} is a GGUF file, which this version does not read: give the Hugging Face folder with safetensors.`,
-  );
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
   );
 }

@@ -17,11 +17,27 @@ export interface Tokenizer {
   readonly bosId: number | undefined;
   readonly eosIds: readonly number[];
   readonly infill: InfillTokens | undefined;
-  /** Special tokens in the text are not parsed. `bos` puts the BOS token first where the model has one. */
-  encode(text: string, options?: { bos?: boolean }): number[];
-  /** Special tokens are left out. */
-  decode(ids: readonly number[]): string;
+  /**
+   * Special tokens in the text are not parsed. `bos` puts the BOS token first where the model has one.
+   * `continuation`: the text goes on from earlier tokens (the suffix of an infilling prompt), so the space
+   * that a SentencePiece model puts before a text is left out.
+   */
+  encode(text: string, options?: EncodeOptions): number[];
+  /**
+   * The text of the tokens, special tokens left out. Without `continuation` the tokens begin a text, and
+   * the space that a SentencePiece model put before it is dropped.
+   */
+  decode(ids: readonly number[], options?: { continuation?: boolean }): string;
   /** One token's text for lists and logs; special tokens by name. */
   tokenText(id: number): string;
-  stream(): StreamDecoder;
+  /**
+   * Decodes tokens as they come. By default they continue a prompt; with `continuation` false they begin a
+   * text (a prompt of nothing, or of the BOS token alone), as in `decode`.
+   */
+  stream(options?: { continuation?: boolean }): StreamDecoder;
+}
+
+export interface EncodeOptions {
+  bos?: boolean;
+  continuation?: boolean;
 }

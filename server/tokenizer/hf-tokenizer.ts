@@ -1,0 +1,264 @@
+import { dirname, join } from 'node:path';
+import { Tokenizer as HfEncoder } from '@huggingface/tokenizers';
+import { z } from 'zod';
+import { exists, readJson } from '../checkpoint/json-file.ts';
+import { OneBitError } from '../protocol/error.ts';
+import { findEndTokens, findInfillTokens } from './infill-tokens.ts';
+import { byteOfPiece, decodeTokens, streamTokens, type TokenBytes } from './token-bytes.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+const maxTokenizerBytes = 200 << 20;
+const maxVocabulary = 1 << 24;
+
+const part = z.looseObject({ type: z.string() });
+const tokenizerSchema = z.looseObject({
+  model: z.looseObject({
+    type: z.string().nullish(),
+    vocab: z.record(z.string(), z.int().min(0).max(maxVocabulary)),
+    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
+  }),
+  added_tokens: z
+    .array(
+      z.looseObject({
+        id: z.int().min(0).max(maxVocabulary),
+        content: z.string().min(1),
+        special: z.boolean().default(false),
+      }),
+    )
+    .default([]),
+  normalizer: part.nullable().default(null),
+  pre_tokenizer: part.nullable().default(null),
+  post_processor: part.nullable().default(null),
+  decoder: part.nullable().default(null),
+});
+type TokenizerJson = z.infer<typeof tokenizerSchema>;
+
+const namedToken = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
+const tokenizerConfigSchema = z.looseObject({
+  bos_token: namedToken,
+  eos_token: namedToken,
+  add_bos_token: z.boolean().nullish(),
+});
+
+/**
+ * Reads a Hugging Face tokenizer.json (BPE, byte-level or SentencePiece-style), with what
+ * tokenizer_config.json and generation_config.json beside it say of BOS and EOS.
+ * @throws not-found, unreadable, bad-file, unsupported: the message names the file
+ */
+export async function readHfTokenizer(path: string): Promise<Tokenizer> {
+  const json = await readJson(path, maxTokenizerBytes);
+  const type =
+    typeof json === 'object' && json !== null && 'model' in json
+      ? (json.model as { type?: unknown } | null)?.type
+      : undefined;
+  if (typeof type === 'string' && type !== 'BPE') {
+    throw new OneBitError('unsupported', `${path}: its model is ${type.slice(0, 40)}; LLaMA models use BPE.`);
+  }
+  const parsed = tokenizerSchema.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new OneBitError(
+      'bad-file',
+      `${path}: ${issue?.path.slice(0, 3).join('.') || 'the file'}: ${issue?.message ?? 'not valid'}; copy or download it again.`,
+    );
+  }
+  const folder = dirname(path);
+  const config = await readTokenizerConfig(folder);
+  try {
+    return new HfTokenizer(parsed.data, config, await generationEnds(folder), path);
+  } catch (caught) {
+    if (caught instanceof OneBitError) throw caught;
+    throw new OneBitError(
+      'unsupported',
+      `${path} cannot be used: ${caught instanceof Error ? caught.message : 'unknown error'}`,
+      { cause: caught },
+    );
+  }
+}
+
+interface SpecialNames {
+  bos: string | undefined;
+  eos: string | undefined;
+  addBos: boolean | undefined;
+}
+
+async function readTokenizerConfig(folder: string): Promise<SpecialNames> {
+  const nameOf = (token: z.infer<typeof namedToken>) =>
+    (typeof token === 'string' ? token : token?.content) ?? undefined;
+  for (const file of ['tokenizer_config.json', 'special_tokens_map.json']) {
+    const path = join(folder, file);
+    if (!(await exists(path))) continue;
+    const parsed = tokenizerConfigSchema.safeParse(await readJson(path));
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      throw new OneBitError('bad-file', `${path}: ${issue?.path.join('.')}: ${issue?.message}`);
+    }
+    const { bos_token: bos, eos_token: eos, add_bos_token: addBos } = parsed.data;
+    return { bos: nameOf(bos), eos: nameOf(eos), addBos: addBos ?? undefined };
+  }
+  return { bos: undefined, eos: undefined, addBos: undefined };
+}
+
+/** The EOS ids of generation_config.json, which chat models widen. */
+async function generationEnds(folder: string): Promise<number[]> {
+  const path = join(folder, 'generation_config.json');
+  if (!(await exists(path))) return [];
+  const json = await readJson(path);
+  const value = typeof json === 'object' && json !== null && 'eos_token_id' in json ? json.eos_token_id : [];
+  return (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isSafeInteger(id));
+}
+
+class HfTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly bosId: number | undefined;
+  readonly eosIds: readonly number[];
+  readonly infill;
+  readonly #encoder: HfEncoder;
+  readonly #continuation: HfEncoder;
+  readonly #names: readonly (string | undefined)[];
+  readonly #table: TokenBytes;
+
+  constructor(json: TokenizerJson, special: SpecialNames, ends: readonly number[], path: string) {
+    const ids = new Map(Object.entries(json.model.vocab));
+    for (const token of json.added_tokens) ids.set(token.content, token.id);
+    const names: string[] = [];
+    for (const [name, id] of ids) names[id] = name;
+    this.#names = names;
+    this.vocabSize = names.length;
+    this.#table = tokenBytes(json, names, path);
+    const idOf = (name: string | undefined) => (name === undefined ? undefined : ids.get(name));
+
+    // Without the special tokens the encoder takes their names in a text for plain text.
+    const plain = {
+      ...json,
+      post_processor: null,
+      added_tokens: json.added_tokens.filter((token) => !token.special),
+    };
+    const settings = { clean_up_tokenization_spaces: false };
+    this.#encoder = new HfEncoder(plain, settings);
+    this.#continuation = new HfEncoder(
+      {
+        ...plain,
+        normalizer: withoutPrefix(json.normalizer),
+        pre_tokenizer: withoutPrefix(json.pre_tokenizer),
+      },
+      settings,
+    );
+
+    this.infill = findInfillTokens(idOf);
+    const eos = idOf(special.eos);
+    this.eosIds = findEndTokens(idOf, [...(eos === undefined ? [] : [eos]), ...ends]);
+    const bos = idOf(special.bos);
+    this.bosId =
+      special.addBos === false ? undefined : special.addBos === true ? bos : templateBos(json, bos);
+  }
+
+  encode(text: string, { bos = false, continuation = false } = {}): number[] {
+    const encoder = continuation ? this.#continuation : this.#encoder;
+    const ids = text === '' ? [] : encoder.encode(text, { add_special_tokens: false }).ids;
+    return bos && this.bosId !== undefined ? [this.bosId, ...ids] : ids;
+  }
+
+  decode(ids: readonly number[], { continuation = false } = {}): string {
+    return decodeTokens(this.#table, ids, continuation);
+  }
+
+  stream({ continuation = true } = {}) {
+    return streamTokens(this.#table, continuation);
+  }
+
+  tokenText(id: number): string {
+    const bytes = this.#table.bytes[id];
+    return bytes === undefined ? (this.#names[id] ?? `<${id}>`) : new TextDecoder().decode(bytes);
+  }
+}
+
+/** The BOS that the post-processor puts first, if it does. */
+function templateBos(json: TokenizerJson, bos: number | undefined): number | undefined {
+  if (json.post_processor === null) return undefined;
+  const probe = new HfEncoder({ ...json }, { clean_up_tokenization_spaces: false });
+  const [first] = probe.encode('a', { add_special_tokens: true }).ids;
+  const [plain] = probe.encode('a', { add_special_tokens: false }).ids;
+  return first !== plain && (bos === undefined || first === bos) ? first : undefined;
+}
+
+type Part = z.infer<typeof part>;
+
+/** The parts of a Sequence, or the part itself. */
+function parts(component: Part | null): Part[] {
+  if (component === null) return [];
+  const inner = component.normalizers ?? component.pretokenizers ?? component.decoders;
+  return component.type === 'Sequence' && Array.isArray(inner)
+    ? (inner as Part[]).flatMap((each) => parts(each))
+    : [component];
+}
+
+/** A normalizer or pre-tokenizer that puts no space before the text. */
+function withoutPrefix(component: Part | null): Part | null {
+  if (component === null || component.type === 'Prepend') return null;
+  if (component.type === 'Metaspace') {
+    return { ...component, add_prefix_space: false, prepend_scheme: 'never' };
+  }
+  if (component.type === 'ByteLevel') return { ...component, add_prefix_space: false };
+  for (const list of ['normalizers', 'pretokenizers']) {
+    const inner = component[list];
+    if (Array.isArray(inner)) {
+      return { ...component, [list]: inner.map((each) => withoutPrefix(each as Part)).filter(Boolean) };
+    }
+  }
+  return component;
+}
+
+/** What each token decodes to, by the tokenizer's decoder. */
+function tokenBytes(json: TokenizerJson, names: readonly (string | undefined)[], path: string): TokenBytes {
+  const decoders = parts(json.decoder);
+  const byteLevel = decoders.some(({ type }) => type === 'ByteLevel');
+  const metaspace = decoders.find(({ type }) => type === 'Metaspace');
+  const pieces = metaspace !== undefined || decoders.some((each) => each.type === 'Replace');
+  if (!byteLevel && !pieces) {
+    throw new OneBitError(
+      'unsupported',
+      `${path}: its decoder is ${json.decoder?.type ?? 'missing'}; byte-level and SentencePiece-style decoders are supported.`,
+    );
+  }
+  const byteFallback = decoders.some(({ type }) => type === 'ByteFallback');
+  const leadingSpace =
+    metaspace !== undefined
+      ? metaspace.prepend_scheme !== 'never' && metaspace.add_prefix_space !== false
+      : decoders.some((each) => each.type === 'Strip' && Number(each.start) > 0);
+  const encoder = new TextEncoder();
+  const bytes = names.map((name) => {
+    if (name === undefined) return undefined;
+    if (byteLevel) return byteLevelBytes(name) ?? encoder.encode(name);
+    const byte = byteFallback ? byteOfPiece(name) : undefined;
+    return byte === undefined ? encoder.encode(name.replaceAll('▁', ' ')) : Uint8Array.of(byte);
+  });
+  for (const token of json.added_tokens) {
+    bytes[token.id] = token.special ? undefined : encoder.encode(token.content);
+  }
+  return { bytes, leadingSpace };
+}
+
+let byteOfCharacter: Map<string, number> | undefined;
+
+/**
+ * The bytes of a byte-level token. GPT-2's vocabulary files write each byte as a printable character:
+ * printable Latin-1 bytes as themselves, the others as U+0100 and up in order.
+ */
+function byteLevelBytes(token: string): Uint8Array | undefined {
+  if (byteOfCharacter === undefined) {
+    byteOfCharacter = new Map();
+    let next = 0x100;
+    for (let byte = 0; byte < 256; byte++) {
+      const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
+      byteOfCharacter.set(String.fromCodePoint(printable ? byte : next++), byte);
+    }
+  }
+  const bytes: number[] = [];
+  for (const character of token) {
+    const byte = byteOfCharacter.get(character);
+    if (byte === undefined) return undefined;
+    bytes.push(byte);
+  }
+  return Uint8Array.from(bytes);
+}
