@@ -10,6 +10,8 @@ export interface EngineOptions {
   exact?: boolean;
   /** Sequences that may be open at once. */
   sequences?: number;
+  /** Where it runs; 'auto' takes the GPU when there is one that this version supports. */
+  device?: 'auto' | 'cpu' | 'gpu';
   /** 'native' fails without the addon; 'portable' is the TypeScript path; default: native if built. */
   path?: 'auto' | 'native' | 'portable';
 }

@@ -1,8 +1,11 @@
 import { z } from 'zod';
 
-/** Bytes by part. `fp16` is what the same part would take in an fp16 checkpoint. */
+/**
+ * Bytes by part; `fp16Bytes` is what the same part would take in an fp16 checkpoint. `signs` and
+ * `values` (g, h) are the 1-bit linears, `weights` those of a full-precision checkpoint.
+ */
 export const memoryPartSchema = z.object({
-  part: z.enum(['signs', 'values', 'embedding', 'head', 'norms', 'kv-cache', 'scratch']),
+  part: z.enum(['signs', 'values', 'weights', 'embedding', 'head', 'norms', 'kv-cache', 'scratch']),
   bytes: z.number(),
   /** Bytes of the same part in fp16; 0 for what exists only at run time (KV cache, scratch). */
   fp16Bytes: z.number(),
@@ -14,7 +17,7 @@ export const memoryReportSchema = z.object({
     /** e.g. avx512, portable, webgpu */ path: z.string(),
   }),
   parts: z.array(memoryPartSchema),
-  /** Sum over signs, values, embedding, head and norms. */
+  /** Sum over all parts but kv-cache and scratch. */
   modelBytes: z.number(),
   fp16ModelBytes: z.number(),
   /** 8 × modelBytes of the 1-bit linears ÷ their weights. */

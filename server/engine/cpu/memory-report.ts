@@ -1,0 +1,54 @@
+import { cpus } from 'node:os';
+import type { MemoryPart, MemoryReport } from '../../protocol/memory.ts';
+import { projections, projectionShape, type ModelConfig } from '../../checkpoint/model-config.ts';
+
+/** Bytes that an engine holds now, by part. `weights`: float linears; `values`: g and h. */
+export type HeldBytes = Record<MemoryPart['part'], number>;
+
+export interface EngineMemory {
+  /** e.g. avx512, avx2, portable, typescript */
+  path: string;
+  contextLength: number;
+  held: HeldBytes;
+}
+
+/** The memory report of a CPU engine; what the same model takes in fp16 follows from its shape. */
+export function memoryReport(config: ModelConfig, { path, contextLength, held }: EngineMemory): MemoryReport {
+  const linearWeights = config.layers * sum(projections.map((p) => product(projectionShape(config, p))));
+  const biases = config.attentionBias
+    ? config.layers * ((config.heads + 2 * config.kvHeads) * config.headDim + config.hiddenSize)
+    : 0;
+  const table = 2 * config.vocabSize * config.hiddenSize;
+  const isOneBit = held.signs > 0;
+  const fp16: HeldBytes = {
+    signs: isOneBit ? 2 * linearWeights : 0,
+    weights: isOneBit ? 0 : 2 * linearWeights,
+    values: 0,
+    embedding: table,
+    head: config.tieEmbeddings ? 0 : table,
+    norms: 2 * ((2 * config.layers + 1) * config.hiddenSize + biases),
+    'kv-cache': 0,
+    scratch: 0,
+  };
+  const parts = (Object.keys(fp16) as MemoryPart['part'][])
+    .filter((part) => held[part] > 0 || fp16[part] > 0)
+    .map((part) => ({ part, bytes: held[part], fp16Bytes: fp16[part] }));
+  const model = parts.filter(({ part }) => part !== 'kv-cache' && part !== 'scratch');
+  return {
+    device: { kind: 'cpu', name: cpus()[0]?.model.trim() ?? process.arch, path },
+    parts,
+    modelBytes: sum(model.map((part) => part.bytes)),
+    fp16ModelBytes: sum(model.map((part) => part.fp16Bytes)),
+    bitsPerLinearWeight: (8 * (held.signs + held.values + held.weights)) / linearWeights,
+    kvCacheBytes: held['kv-cache'],
+    contextLength,
+  };
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
+}
+
+function product([a, b]: [number, number]): number {
+  return a * b;
+}

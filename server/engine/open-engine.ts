@@ -1,0 +1,40 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import { OneBitError } from '../protocol/error.ts';
+import type { OnProgress } from '../protocol/progress.ts';
+import { PortableEngine } from './cpu/portable-engine.ts';
+import type { Engine, EngineOptions } from './engine.ts';
+
+/**
+ * Opens a checkpoint (or takes an opened one, which stays the caller's to close) and loads it into
+ * an engine. Throws what openCheckpoint throws; unsupported (device), native-missing (path: 'native'
+ * without the addon), bad-value (NaN in a tensor, option out of range), cancelled.
+ */
+export async function openEngine(
+  source: Checkpoint | string,
+  options: EngineOptions = {},
+  { signal, onProgress }: { signal?: AbortSignal; onProgress?: OnProgress } = {},
+): Promise<Engine> {
+  if (options.device === 'gpu') {
+    throw new OneBitError('unsupported', 'This version has no GPU engine yet: use --device cpu.');
+  }
+  const checkpoint = typeof source === 'string' ? await openCheckpoint(source, signal) : source;
+  try {
+    const contextLength = boundedOption(
+      'contextLength',
+      options.contextLength ?? checkpoint.config.maxPositions,
+      checkpoint.config.maxPositions,
+    );
+    const sequences = boundedOption('sequences', options.sequences ?? 8, 1024);
+    return await PortableEngine.load(checkpoint, contextLength, sequences, signal, onProgress);
+  } finally {
+    if (typeof source === 'string') await checkpoint.close();
+  }
+}
+
+function boundedOption(name: string, value: number, most: number): number {
+  if (!Number.isInteger(value) || value < 1 || value > most) {
+    throw new OneBitError('bad-value', `${name} is ${value}; this model allows 1 to ${most}.`);
+  }
+  return value;
+}
