@@ -123,12 +123,7 @@ export async function readLinear(
     ? await readFiniteFloats(checkpoint, `${name}.bias`, signal)
     : undefined;
   if (checkpoint.kind === 'full') {
-    return new FloatLinear(
-      await readFiniteFloats(checkpoint, `${name}.weight`, signal),
-      out,
-      inSize,
-      bias,
-    );
+    return new FloatLinear(await readFiniteFloats(checkpoint, `${name}.weight`, signal), out, inSize, bias);
   }
   requireWholeBytes(config, projection, name);
   const packed = isPacked(checkpoint, `${name}.weight`);
