@@ -1,6 +1,11 @@
 import { cpus } from 'node:os';
 import type { MemoryPart, MemoryReport } from '../../protocol/memory.ts';
-import { projections, projectionShape, type ModelConfig } from '../../checkpoint/model-config.ts';
+import {
+  projections,
+  projectionShape,
+  type ModelConfig,
+  type Projection,
+} from '../../checkpoint/model-config.ts';
 
 /** Bytes that an engine holds now, by part. `weights`: float linears; `values`: g and h. */
 export type HeldBytes = Record<MemoryPart['part'], number>;
@@ -15,9 +20,8 @@ export interface EngineMemory {
 /** The memory report of a CPU engine; what the same model takes in fp16 follows from its shape. */
 export function memoryReport(config: ModelConfig, { path, contextLength, held }: EngineMemory): MemoryReport {
   const linearWeights = config.layers * sum(projections.map((p) => product(projectionShape(config, p))));
-  const biases = config.attentionBias
-    ? config.layers * ((config.heads + 2 * config.kvHeads) * config.headDim + config.hiddenSize)
-    : 0;
+  const hasBias = (p: Projection) => (p.startsWith('mlp') ? config.mlpBias : config.attentionBias);
+  const biases = config.layers * sum(projections.filter(hasBias).map((p) => projectionShape(config, p)[0]));
   const table = 2 * config.vocabSize * config.hiddenSize;
   const isOneBit = held.signs > 0;
   const fp16: HeldBytes = {
