@@ -1,12 +1,16 @@
 import { Command } from 'commander';
 import { asOneBitError } from '../protocol/error.ts';
 import { packageVersion } from '../package-root.ts';
+import { register as registerEval } from './eval.ts';
+import { register as registerGenerate } from './generate.ts';
 
 const program = new Command('onebit')
   .description('1-bit LLaMA models: quantize, distil, inspect, serve.')
   .version(packageVersion());
 
 // Each subcommand lives in a file of its own that exports `register(program)`.
+registerEval(program);
+registerGenerate(program);
 
 program.parseAsync().catch((caught: unknown) => {
   const error = asOneBitError(caught);
