@@ -1,4 +1,76 @@
-import type * as vscode from 'vscode';
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import * as vscode from 'vscode';
+import { stateFolder } from '../server/protocol/discovery.ts';
+import { asOneBitError } from '../server/protocol/error.ts';
+import { JobFollower } from './commands/job-follower.ts';
+import { registerCommands } from './commands/register.ts';
+import { CompletionActivity } from './completion/activity.ts';
+import { OneBitInlineProvider } from './completion/inline-provider.ts';
+import { ModelLoader } from './server-link/model-loader.ts';
+import { ServerLink } from './server-link/server-link.ts';
+import { ServerWatch } from './server-link/server-watch.ts';
+import { readSettings, section } from './settings.ts';
+import { StatusItem } from './views/status-item.ts';
 
-export function activate(_context: vscode.ExtensionContext): void {}
-export function deactivate(): void {}
+let link: ServerLink | undefined;
+
+/** Text that people write: no output channels, no commit messages. */
+const completedDocuments = ['file', 'untitled', 'vscode-notebook-cell'].map((scheme) => ({ scheme }));
+
+/** Makes the status bar item and registers everything else; no process is started here. */
+export function activate(context: vscode.ExtensionContext): void {
+  const log = vscode.window.createOutputChannel('OneBit', { log: true });
+  link = new ServerLink({
+    version: String((context.extension.packageJSON as { version: unknown }).version),
+    start: () => serverStart(context),
+    log: (level, message) => log[level](message),
+  });
+  const watch = new ServerWatch(link, (message) => log.warn(message));
+  const models = new ModelLoader(link, watch, () => readSettings().server);
+  const activity = new CompletionActivity();
+  const jobs = new JobFollower(link, watch, context.workspaceState, log);
+  const completions = new OneBitInlineProvider(link, watch, models, activity, log);
+  const teacher = context.asAbsolutePath(join('server', 'starter', 'teacher'));
+
+  context.subscriptions.push(
+    log,
+    watch,
+    jobs,
+    completions,
+    new StatusItem(link, watch, activity),
+    vscode.languages.registerInlineCompletionItemProvider(completedDocuments, completions),
+    ...registerCommands({ link, watch, models, jobs, log }, existsSync(teacher) ? teacher : undefined),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      const changed = ['server.model', 'server.contextLength'].some((name) =>
+        event.affectsConfiguration(`${section}.${name}`),
+      );
+      if (!changed || link?.state.state !== 'connected') return;
+      models.load().catch((error: unknown) => log.error(asOneBitError(error).message));
+    }),
+  );
+
+  // A job that this window started may still be running: show it, if its server is there.
+  if (jobs.hasUnfinished) {
+    link.attach().catch((error: unknown) => log.warn(asOneBitError(error).message));
+  }
+}
+
+/** VS Code waits for this at most five seconds. */
+export async function deactivate(): Promise<void> {
+  await link?.dispose();
+  link = undefined;
+}
+
+function serverStart(
+  context: vscode.ExtensionContext,
+): ReturnType<ConstructorParameters<typeof ServerLink>[0]['start']> {
+  const { nodePath } = readSettings().server;
+  return {
+    stateFolder: stateFolder(process.env, process.platform, homedir()),
+    // Electron behaves as Node under ELECTRON_RUN_AS_NODE, which the start sets.
+    node: nodePath === '' ? process.execPath : nodePath,
+    cli: context.asAbsolutePath(join('dist', 'onebit.mjs')),
+  };
+}

@@ -1,0 +1,40 @@
+import * as vscode from 'vscode';
+import { readSettings } from '../settings.ts';
+import { formatBytes } from '../views/status-state.ts';
+import type { WindowParts } from './window-parts.ts';
+
+interface MenuItem extends vscode.QuickPickItem {
+  command?: string;
+}
+
+/** The menu of the status bar item. */
+export async function showMenu({ link, watch }: WindowParts): Promise<void> {
+  const on = readSettings().completion.enabled;
+  const running = link.state.state === 'connected' || link.state.state === 'starting';
+  const model = watch.model?.model;
+  const items: MenuItem[] = [
+    on
+      ? { label: '$(circle-slash) Turn Completions Off', command: 'onebit.toggleCompletions' }
+      : { label: '$(check) Turn Completions On', command: 'onebit.toggleCompletions' },
+    {
+      label: '$(symbol-boolean) Choose Model…',
+      description: model && `${model.name}, ${formatBytes(model.bytes)}`,
+      command: 'onebit.chooseModel',
+    },
+    { label: '$(graph) Open Panel', command: 'onebit.openPanel' },
+    { label: '', kind: vscode.QuickPickItemKind.Separator },
+    { label: '$(file-zip) Quantize Checkpoint to 1 Bit (SVID)', command: 'onebit.quantize' },
+    { label: '$(mortar-board) Distill a 1-Bit Student', command: 'onebit.distill' },
+    { label: '', kind: vscode.QuickPickItemKind.Separator },
+    running
+      ? { label: '$(debug-stop) Stop Server', command: 'onebit.stopServer' }
+      : { label: '$(debug-start) Start Server', command: 'onebit.startServer' },
+    { label: '$(output) Show Log', command: 'onebit.showLog' },
+    { label: '$(gear) Settings', command: 'onebit.openSettings' },
+  ];
+  const picked = await vscode.window.showQuickPick(items, {
+    title: 'OneBit',
+    placeHolder: link.state.state === 'failed' ? link.state.error : undefined,
+  });
+  if (picked?.command !== undefined) await vscode.commands.executeCommand(picked.command);
+}

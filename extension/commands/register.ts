@@ -1,0 +1,46 @@
+import * as vscode from 'vscode';
+import { asOneBitError } from '../../server/protocol/error.ts';
+import { showMenu } from './menu.ts';
+import { chooseModel, useModel } from './model-commands.ts';
+import { startServer, stopServer, toggleCompletions } from './server-commands.ts';
+import { distill, quantize, type StarterTeacher } from './start-job.ts';
+import type { WindowParts } from './window-parts.ts';
+
+/** The commands; what fails in one of them is shown once, with a way to the log. */
+export function registerCommands(parts: WindowParts, starter: StarterTeacher): vscode.Disposable[] {
+  const command = (name: string, run: (argument: unknown) => Thenable<void> | void): vscode.Disposable =>
+    vscode.commands.registerCommand(`onebit.${name}`, async (argument: unknown) => {
+      try {
+        await run(argument);
+      } catch (caught) {
+        const error = asOneBitError(caught);
+        if (error.code === 'cancelled') return;
+        parts.log.error(`${name}: ${error.message}`);
+        void showFailure(parts.log, error.message);
+      }
+    });
+  return [
+    command('startServer', () => startServer(parts)),
+    command('stopServer', () => stopServer(parts)),
+    command('chooseModel', () => chooseModel(parts)),
+    command('useModel', (model) => (typeof model === 'string' ? useModel(parts, model) : chooseModel(parts))),
+    command('quantize', (resource) => quantize(parts, starter, asFolder(resource))),
+    command('distill', (resource) => distill(parts, starter, asFolder(resource))),
+    command('toggleCompletions', () => toggleCompletions()),
+    command('showLog', () => parts.log.show()),
+    command('showMenu', () => showMenu(parts)),
+    command('openSettings', () =>
+      vscode.commands.executeCommand<void>('workbench.action.openSettings', '@ext:onebit.onebit'),
+    ),
+  ];
+}
+
+async function showFailure(log: vscode.LogOutputChannel, message: string): Promise<void> {
+  const showLog = 'Show Log';
+  if ((await vscode.window.showErrorMessage(message, showLog)) === showLog) log.show();
+}
+
+/** The explorer's context menu passes the folder; the palette passes nothing. */
+function asFolder(resource: unknown): vscode.Uri | undefined {
+  return resource instanceof vscode.Uri && resource.scheme === 'file' ? resource : undefined;
+}

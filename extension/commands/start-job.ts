@@ -1,0 +1,131 @@
+import { basename, dirname } from 'node:path';
+import * as vscode from 'vscode';
+import type { Job, JobSpec } from '../../server/protocol/job.ts';
+import { readSettings } from '../settings.ts';
+import { askCheckpoint, askFolder } from './choose-checkpoint.ts';
+import { checkCheckpointFolder, freeOutputFolder } from './checkpoint-folder.ts';
+import { sourceOf } from './job-follower.ts';
+import type { WindowParts } from './window-parts.ts';
+
+/** The shipped teacher, where the extension has it. */
+export type StarterTeacher = string | undefined;
+
+/** *Quantize Checkpoint to 1 Bit (SVID)*: asks for nothing but the folder, and not for that in the explorer. */
+export async function quantize(
+  parts: WindowParts,
+  starter: StarterTeacher,
+  resource?: vscode.Uri,
+): Promise<void> {
+  const model = resource?.fsPath ?? (await askCheckpoint('Quantize Checkpoint to 1 Bit (SVID)', starter));
+  if (model === undefined) return;
+  await checkCheckpointFolder(model);
+  const output = await chooseOutput(parts, 'quantize', model, 'svid', starter);
+  if (output === undefined) return;
+  await start(parts, { kind: 'quantize', model, output });
+}
+
+/** *Distill a 1-Bit Student*: asks for the teacher (not in the explorer) and the training data. */
+export async function distill(
+  parts: WindowParts,
+  starter: StarterTeacher,
+  resource?: vscode.Uri,
+): Promise<void> {
+  const teacher = resource?.fsPath ?? (await askCheckpoint('Distill a 1-Bit Student: Teacher', starter));
+  if (teacher === undefined) return;
+  await checkCheckpointFolder(teacher);
+  const data = await askTrainingData();
+  if (data === undefined) return;
+  const output = await chooseOutput(parts, 'distill', teacher, 'onebit', starter);
+  if (output === undefined) return;
+  const { minutes } = readSettings().distill;
+  await start(parts, { kind: 'distill', teacher, data, output, ...(minutes > 0 ? { minutes } : {}) });
+}
+
+async function start(parts: WindowParts, spec: JobSpec): Promise<void> {
+  await parts.link.connect();
+  const job = await parts.link.request('job/start', spec);
+  parts.log.info(`Job ${job.id}: ${spec.kind} into ${spec.output}`);
+  parts.jobs.follow(job);
+}
+
+interface DataItem extends vscode.QuickPickItem {
+  choose: () => Promise<string[] | undefined>;
+}
+
+async function askTrainingData(): Promise<string[] | undefined> {
+  const title = 'Distill a 1-Bit Student: Training Data';
+  const items: DataItem[] = (vscode.workspace.workspaceFolders ?? []).map((folder) => ({
+    label: `$(root-folder) ${folder.name}`,
+    description: 'the code in this workspace',
+    choose: () => Promise.resolve([folder.uri.fsPath]),
+  }));
+  items.push(
+    {
+      label: '$(folder-opened) Choose a folder…',
+      description: 'text or code',
+      choose: async () => {
+        const folder = await askFolder(title, 'Train on This Folder');
+        return folder === undefined ? undefined : [folder];
+      },
+    },
+    {
+      label: '$(file) Choose files…',
+      description: 'text, code, .jsonl or .jsonl.gz',
+      choose: async () => {
+        const files = await vscode.window.showOpenDialog({
+          canSelectFiles: true,
+          canSelectMany: true,
+          title,
+          openLabel: 'Train on These Files',
+        });
+        return files?.map((file) => file.fsPath);
+      },
+    },
+  );
+  const picked = await vscode.window.showQuickPick(items, {
+    title,
+    placeHolder: 'What the student learns from; best is what it will complete later',
+  });
+  return picked?.choose();
+}
+
+/**
+ * Where the result goes: beside the checkpoint, under a name that is free. A job of the same kind that was
+ * stopped half-way may be continued instead.
+ */
+async function chooseOutput(
+  parts: WindowParts,
+  kind: JobSpec['kind'],
+  model: string,
+  suffix: string,
+  starter: StarterTeacher,
+): Promise<string | undefined> {
+  // The shipped teacher lies inside the extension: its students go into the workspace.
+  const parent = model === starter ? vscode.workspace.workspaceFolders?.[0]?.uri.fsPath : dirname(model);
+  const free =
+    parent === undefined
+      ? await askFolder('Where to put the 1-bit model', 'Put It Here').then((chosen) =>
+          chosen === undefined ? undefined : freeOutputFolder(model, suffix, chosen),
+        )
+      : await freeOutputFolder(model, suffix, parent);
+  if (free === undefined) return undefined;
+  const stopped = parts.watch.jobs.findLast((job) => job.spec.kind === kind && canContinue(job, model));
+  if (stopped === undefined) return free;
+  const resume = `Continue ${basename(stopped.spec.output)}`;
+  const picked = await vscode.window.showQuickPick(
+    [
+      {
+        label: resume,
+        description: stopped.progress && `${stopped.progress.done} of ${stopped.progress.total}`,
+      },
+      { label: 'Start anew', description: `in ${basename(free)}` },
+    ],
+    { title: 'This was begun before and stopped' },
+  );
+  if (picked === undefined) return undefined;
+  return picked.label === resume ? stopped.spec.output : free;
+}
+
+function canContinue(job: Job, model: string): boolean {
+  return sourceOf(job) === model && (job.state === 'cancelled' || job.state === 'interrupted');
+}

@@ -1,0 +1,14 @@
+import type * as vscode from 'vscode';
+import type { ModelLoader } from '../server-link/model-loader.ts';
+import type { ServerLink } from '../server-link/server-link.ts';
+import type { ServerWatch } from '../server-link/server-watch.ts';
+import type { JobFollower } from './job-follower.ts';
+
+/** What the commands of one window work with. */
+export interface WindowParts {
+  link: ServerLink;
+  watch: ServerWatch;
+  models: ModelLoader;
+  jobs: JobFollower;
+  log: vscode.LogOutputChannel;
+}

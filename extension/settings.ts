@@ -1,0 +1,50 @@
+import * as vscode from 'vscode';
+
+/** What the user has set, read anew at each use. The settings are described in package.json. */
+export interface Settings {
+  completion: {
+    enabled: boolean;
+    debounceMs: number;
+    maxTokens: number;
+    /** Language identifiers; `*` stands for all. */
+    languages: readonly string[];
+  };
+  server: {
+    /** A folder, or `starter`. */
+    model: string;
+    /** Tokens; 0 = what the model was made for. */
+    contextLength: number;
+    idleUnloadMinutes: number;
+    nodePath: string;
+  };
+  distill: {
+    /** 0 = the server's default. */
+    minutes: number;
+  };
+}
+
+export const section = 'onebit';
+
+export function readSettings(): Settings {
+  const of = vscode.workspace.getConfiguration(section);
+  return {
+    completion: {
+      enabled: of.get('completion.enabled', true),
+      debounceMs: of.get('completion.debounceMs', 150),
+      maxTokens: of.get('completion.maxTokens', 64),
+      languages: of.get<string[]>('completion.languages', ['*']),
+    },
+    server: {
+      model: of.get('server.model', 'starter').trim() || 'starter',
+      contextLength: of.get('server.contextLength', 0),
+      idleUnloadMinutes: of.get('server.idleUnloadMinutes', 10),
+      nodePath: of.get('server.nodePath', '').trim(),
+    },
+    distill: { minutes: of.get('distill.minutes', 0) },
+  };
+}
+
+/** Whether completions are wanted in documents of this language. */
+export function completesLanguage(languages: readonly string[], languageId: string): boolean {
+  return languages.includes('*') || languages.includes(languageId);
+}

@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'vitest';
+import {
+  formatBytes,
+  formatDuration,
+  jobProgressLine,
+  statusView,
+  type StatusInputs,
+} from '../../../extension/views/status-state.ts';
+import type { Job } from '../../../server/protocol/job.ts';
+import type { ModelStatus } from '../../../server/protocol/model.ts';
+
+const ready: ModelStatus = {
+  state: 'ready',
+  model: {
+    id: 'starter',
+    name: 'starter',
+    path: '/x/starter',
+    kind: 'onebit',
+    parameters: 3_200_000,
+    bytes: 2_400_000,
+    infill: true,
+  },
+  memory: {
+    device: { kind: 'cpu', name: 'CPU', path: 'avx512' },
+    parts: [],
+    modelBytes: 2_400_000,
+    fp16ModelBytes: 6_400_000,
+    bitsPerLinearWeight: 1.1,
+    kvCacheBytes: 1_000_000,
+    contextLength: 1024,
+  },
+  active: 0,
+  queued: 0,
+};
+
+const running: Job = {
+  id: 'j1',
+  spec: { kind: 'distill', teacher: '/m/teacher', data: ['/d'], output: '/m/teacher-onebit' },
+  state: 'running',
+  created: '2026-01-01T00:00:00Z',
+  folder: '/s/jobs/j1',
+  progress: {
+    phase: 'distil',
+    done: 120,
+    total: 300,
+    unit: 'steps',
+    remainingSeconds: 725,
+    metrics: { loss: 1.23456 },
+  },
+};
+
+const calm: StatusInputs = {
+  completionsOn: true,
+  link: { state: 'connected' },
+  model: ready,
+  jobs: [],
+  generating: 0,
+  completionError: undefined,
+};
+const textOf = (change: Partial<StatusInputs>) => statusView({ ...calm, ...change }).text;
+
+describe('the status bar item', () => {
+  test.each<[string, Partial<StatusInputs>]>([
+    ['$(symbol-boolean) OneBit', {}],
+    ['$(loading~spin) OneBit', { generating: 1 }],
+    ['$(circle-slash) OneBit: off', { completionsOn: false }],
+    ['$(debug-pause) OneBit: stopped', { link: { state: 'stopped' }, model: undefined }],
+    ['$(loading~spin) OneBit: starting', { link: { state: 'starting' }, model: undefined }],
+    ['$(loading~spin) OneBit: loading', { model: { ...ready, state: 'loading' } }],
+    ['$(sync~spin) OneBit: distilling 40%', { jobs: [running] }],
+    ['$(sync~spin) OneBit: distilling', { jobs: [{ ...running, progress: undefined }] }],
+    ['$(sync~spin) OneBit: distilling 40%', { jobs: [running], generating: 1, completionsOn: false }],
+    ['$(error) OneBit: error', { link: { state: 'failed', error: 'no Node' }, jobs: [running] }],
+    ['$(error) OneBit: error', { model: { ...ready, state: 'failed', error: 'bad file' } }],
+    ['$(warning) OneBit: error', { completionError: 'queue full' }],
+  ])('%s', (text, change) => expect(textOf(change)).toBe(text));
+
+  test('a job that is not running does not show', () =>
+    expect(textOf({ jobs: [{ ...running, state: 'done' }] })).toBe('$(symbol-boolean) OneBit'));
+
+  test('errors say why, in the tooltip, and are coloured', () => {
+    const view = statusView({ ...calm, link: { state: 'failed', error: 'exit code 1' } });
+    expect(view.isError).toBe(true);
+    expect(view.tooltip[0]).toBe('exit code 1');
+  });
+
+  test('the tooltip names the model and its memory', () => {
+    const lines = statusView(calm).tooltip;
+    expect(lines).toContain('Model: starter');
+    expect(lines).toContain('Memory: 2.4 MB (6.4 MB in fp16), KV cache 1 MB');
+    expect(lines).toContain('Runs on: CPU (avx512)');
+  });
+
+  test('the tooltip follows the job', () =>
+    expect(statusView({ ...calm, jobs: [running] }).tooltip.at(-1)).toBe(
+      'Distilling: distil 120 of 300 steps, loss 1.235, 12 min left',
+    ));
+});
+
+test('a job that waits says so', () =>
+  expect(jobProgressLine({ ...running, state: 'queued', progress: undefined })).toBe(
+    'waiting for another job',
+  ));
+
+test.each([
+  [0, '0 B'],
+  [999, '999 B'],
+  [1000, '1 KB'],
+  [1_349_000_000, '1.35 GB'],
+  [13_500_000_000, '13.5 GB'],
+  [999_600, '1 MB'],
+  [123_456, '123 KB'],
+])('%d bytes are %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text));
+
+test.each([
+  [0.2, '1 s'],
+  [45, '45 s'],
+  [59.7, '1 min'],
+  [3599, '1 h 0 min'],
+  [12_000, '3 h 20 min'],
+])('%d seconds are %s', (seconds, text) => expect(formatDuration(seconds)).toBe(text));
