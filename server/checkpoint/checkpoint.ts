@@ -34,6 +34,11 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** The tensor's bytes. Throws missing-tensor. */
   readBytes(name: string, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * Fills `into` with the tensor's bytes from byte `start` on: for large tensors, in parts or into a
+   * buffer that is used again. Throws missing-tensor.
+   */
+  readInto(name: string, into: Uint8Array, start?: number, signal?: AbortSignal): Promise<void>;
   /** The tensor as f32 whatever its float dtype (llama2.c q/k come permuted to the half-rotated order). */
   readFloats(name: string, signal?: AbortSignal): Promise<Float32Array>;
   close(): Promise<void>;

@@ -90,6 +90,14 @@ class SafetensorsCheckpoint implements Checkpoint {
     return bytes;
   }
 
+  async readInto(name: string, into: Uint8Array, start = 0, signal?: AbortSignal): Promise<void> {
+    const tensor = this.info(name);
+    if (start + into.byteLength > tensor.byteLength) {
+      throw new OneBitError('internal', `${name}: a read past its end.`);
+    }
+    await this.files.fileOf(tensor).read(into, tensor.offset + start, signal);
+  }
+
   async readFloats(name: string, signal?: AbortSignal): Promise<Float32Array> {
     const tensor = this.info(name);
     const { dtype } = tensor;

@@ -3,6 +3,7 @@ import { asOneBitError } from '../protocol/error.ts';
 import { packageVersion } from '../package-root.ts';
 import { register as registerEval } from './eval.ts';
 import { register as registerGenerate } from './generate.ts';
+import { register as registerSvid } from './svid.ts';
 
 const program = new Command('onebit')
   .description('1-bit LLaMA models: quantize, distil, inspect, serve.')
@@ -11,6 +12,7 @@ const program = new Command('onebit')
 // Each subcommand lives in a file of its own that exports `register(program)`.
 registerEval(program);
 registerGenerate(program);
+registerSvid(program);
 
 program.parseAsync().catch((caught: unknown) => {
   const error = asOneBitError(caught);
