@@ -2,7 +2,11 @@ import type { ModelConfig } from './model-config.ts';
 
 export type Dtype = 'F32' | 'F16' | 'BF16' | 'I8' | 'U8' | 'I32' | 'I64' | 'F64' | 'BOOL' | 'I16';
 
-/** Where a tensor's bytes lie. Little-endian, row-major. */
+/**
+ * Where a tensor's bytes lie. Little-endian, row-major. A safetensors file may be mapped at these offsets
+ * (which need not be multiples of anything); the q and k of a llama2.c file have their rows in another
+ * order there, so take them from `readBytes` or `readFloats`.
+ */
 export interface TensorInfo {
   name: string;
   dtype: Dtype;

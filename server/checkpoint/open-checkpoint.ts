@@ -1,34 +1,50 @@
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { asOneBitError, OneBitError, throwIfCancelled } from '../protocol/error.ts';
-import type { Checkpoint, CheckpointKind, TensorInfo } from './checkpoint.ts';
-import { dtypeBytes, isFloatDtype } from './dtype.ts';
-import { widenFloats } from './float-conversion.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { FileCheckpoint } from './file-checkpoint.ts';
 import { readHfConfig } from './hf-config.ts';
-import { exists } from './json-file.ts';
 import { matchLlamaTensors } from './llama-tensors.ts';
-import type { ModelConfig } from './model-config.ts';
-import { ggufRefused, openSafetensorsFolder, TensorFiles } from './safetensors-folder.ts';
+import { openLlama2c } from './llama2c.ts';
+import { addSafetensorsFile, ggufRefused, openSafetensorsFolder } from './safetensors-folder.ts';
+import { TensorFiles } from './tensor-files.ts';
+import { isTokenizerName } from './tokenizer-files.ts';
 
 /**
  * Opens a model: a Hugging Face folder with safetensors (full precision, or OneBit of either kind, ours or
- * the authors'), one .safetensors file beside its config.json, or a llama2.c `.bin`.
+ * the authors'), one .safetensors file beside its config.json, or a llama2.c `.bin` or its folder.
  * Reads headers only; tensors come when asked for. Close it when done.
  * @throws not-found, unreadable, bad-file, bad-value, missing-tensor, unsupported: the message names the
  *   file and the tensor or field
  */
 export async function openCheckpoint(path: string, signal?: AbortSignal): Promise<Checkpoint> {
   throwIfCancelled(signal);
-  let isFolder: boolean;
+  const files = new TensorFiles();
   try {
-    isFolder = (await stat(path)).isDirectory();
+    return await open(path, files, signal);
   } catch (caught) {
+    await files.close();
     throw asOneBitError(caught, path);
   }
-  if (isFolder) return openFolder(path, path, signal);
+}
+
+async function open(path: string, files: TensorFiles, signal?: AbortSignal): Promise<Checkpoint> {
+  if ((await stat(path)).isDirectory()) {
+    const names = await readdir(path);
+    if (names.includes('config.json')) return openHuggingFace(path, path, files, signal);
+    const binaries = names.filter((name) => name.endsWith('.bin') && !isTokenizerName(name));
+    const isLlama2c = binaries.length === 1 && !names.some((name) => name.endsWith('.safetensors'));
+    if (isLlama2c) return openLlama2c(join(path, binaries[0] as string), files, signal);
+    // The weights' own problem first: a folder of torch files needs more than a config.json.
+    await openSafetensorsFolder(path, files, signal);
+    throw configMissing(path);
+  }
   switch (extname(path)) {
     case '.safetensors':
-      return openFolder(dirname(path), path, signal);
+      if (!(await readdir(dirname(path))).includes('config.json')) throw configMissing(dirname(path));
+      return openHuggingFace(dirname(path), path, files, signal);
+    case '.bin':
+      return openLlama2c(path, files, signal);
     case '.gguf':
       throw ggufRefused(path);
     default:
@@ -40,91 +56,23 @@ export async function openCheckpoint(path: string, signal?: AbortSignal): Promis
 }
 
 /** @param path the folder itself, or one .safetensors file in it */
-async function openFolder(folder: string, path: string, signal?: AbortSignal): Promise<Checkpoint> {
-  const configPath = join(folder, 'config.json');
-  if (!(await exists(configPath))) {
-    // The weights' own problem first: a folder of torch files needs more than a config.json.
-    if (folder === path) await (await openSafetensorsFolder(folder, signal)).close();
-    throw new OneBitError(
-      'not-found',
-      `${configPath} is missing: copy it from where the model comes from; the weights alone do not say the model's shape.`,
-    );
-  }
-  const config = await readHfConfig(configPath);
-  let files: TensorFiles;
-  if (folder === path) {
-    files = await openSafetensorsFolder(folder, signal);
-  } else {
-    files = new TensorFiles();
-    try {
-      await files.add(path, signal);
-    } catch (caught) {
-      await files.close();
-      throw caught;
-    }
-  }
-  try {
-    const matched = matchLlamaTensors(files.tensors, config, path);
-    return new SafetensorsCheckpoint(path, matched.kind, matched.config, matched.tensors, files);
-  } catch (caught) {
-    await files.close();
-    throw caught;
-  }
+async function openHuggingFace(
+  folder: string,
+  path: string,
+  files: TensorFiles,
+  signal?: AbortSignal,
+): Promise<Checkpoint> {
+  const said = await readHfConfig(join(folder, 'config.json'));
+  let stored = new Map();
+  if (folder === path) stored = await openSafetensorsFolder(folder, files, signal);
+  else await addSafetensorsFile(path, files, stored, signal);
+  const matched = matchLlamaTensors(stored, said, path);
+  return new FileCheckpoint({ path, format: 'safetensors', files, ...matched });
 }
 
-class SafetensorsCheckpoint implements Checkpoint {
-  readonly format = 'safetensors';
-
-  constructor(
-    readonly path: string,
-    readonly kind: CheckpointKind,
-    readonly config: ModelConfig,
-    readonly tensors: ReadonlyMap<string, TensorInfo>,
-    private readonly files: TensorFiles,
-  ) {}
-
-  async readBytes(name: string, signal?: AbortSignal): Promise<Uint8Array> {
-    const tensor = this.info(name);
-    const bytes = new Uint8Array(tensor.byteLength);
-    await this.files.fileOf(tensor).read(bytes, tensor.offset, signal);
-    return bytes;
-  }
-
-  async readInto(name: string, into: Uint8Array, start = 0, signal?: AbortSignal): Promise<void> {
-    const tensor = this.info(name);
-    if (start + into.byteLength > tensor.byteLength) {
-      throw new OneBitError('internal', `${name}: a read past its end.`);
-    }
-    await this.files.fileOf(tensor).read(into, tensor.offset + start, signal);
-  }
-
-  async readFloats(name: string, signal?: AbortSignal): Promise<Float32Array> {
-    const tensor = this.info(name);
-    const { dtype } = tensor;
-    if (!isFloatDtype(dtype)) {
-      throw new OneBitError('internal', `${this.path}: ${name} is ${dtype}, not floats.`);
-    }
-    const values = new Float32Array(tensor.byteLength / dtypeBytes[dtype]);
-    await this.files
-      .fileOf(tensor)
-      .readParts(
-        tensor.offset,
-        tensor.byteLength,
-        (part, start) => widenFloats(part, dtype, values, start / dtypeBytes[dtype]),
-        signal,
-      );
-    return values;
-  }
-
-  async close(): Promise<void> {
-    await this.files.close();
-  }
-
-  private info(name: string): TensorInfo {
-    const tensor = this.tensors.get(name);
-    if (tensor === undefined) {
-      throw new OneBitError('missing-tensor', `${this.path} has no tensor ${name}.`);
-    }
-    return tensor;
-  }
+function configMissing(folder: string): OneBitError {
+  return new OneBitError(
+    'not-found',
+    `${join(folder, 'config.json')} is missing: copy it from where the model comes from; the weights alone do not say the model's shape.`,
+  );
 }

@@ -2,49 +2,36 @@ import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
 import type { TensorInfo } from './checkpoint.ts';
-import { DataFile } from './data-file.ts';
 import { exists, readJson } from './json-file.ts';
 import { readSafetensorsHeader } from './safetensors-header.ts';
+import type { TensorFiles } from './tensor-files.ts';
 
 export const singleFileName = 'model.safetensors';
 export const indexFileName = 'model.safetensors.index.json';
 const maxIndexBytes = 100_000_000;
 
-/** Opened files with the tensors that lie in them. Whoever opened it closes it. */
-export class TensorFiles {
-  private readonly files = new Map<string, DataFile>();
-  readonly tensors = new Map<string, TensorInfo>();
+/** The tensors of a checkpoint by name, each with the file and range where it lies. */
+export type StoredTensors = Map<string, TensorInfo>;
 
-  /** Opens one more file and reads its header. @throws bad-file for a tensor that two files hold */
-  async add(path: string, signal?: AbortSignal): Promise<TensorInfo[]> {
-    const file = await DataFile.open(path);
-    this.files.set(path, file);
-    const found = await readSafetensorsHeader(file, signal);
-    for (const tensor of found) {
-      const other = this.tensors.get(tensor.name);
-      if (other !== undefined) {
-        throw new OneBitError(
-          'bad-file',
-          `Tensor ${tensor.name} is in both ${other.file} and ${path}: remove the file that does not belong here.`,
-        );
-      }
-      this.tensors.set(tensor.name, tensor);
+/** Opens one more file and adds its tensors. @throws bad-file for a tensor that two files hold */
+export async function addSafetensorsFile(
+  path: string,
+  files: TensorFiles,
+  tensors: StoredTensors,
+  signal?: AbortSignal,
+): Promise<TensorInfo[]> {
+  const found = await readSafetensorsHeader(await files.open(path), signal);
+  for (const tensor of found) {
+    const other = tensors.get(tensor.name);
+    if (other !== undefined) {
+      throw new OneBitError(
+        'bad-file',
+        `Tensor ${tensor.name} is in both ${other.file} and ${path}: remove the file that does not belong here.`,
+      );
     }
-    return found;
+    tensors.set(tensor.name, tensor);
   }
-
-  /** The file that holds the tensor. */
-  fileOf(tensor: TensorInfo): DataFile {
-    const file = this.files.get(tensor.file);
-    if (file === undefined) throw new OneBitError('internal', `${tensor.file} is closed.`);
-    return file;
-  }
-
-  async close(): Promise<void> {
-    const files = [...this.files.values()];
-    this.files.clear();
-    await Promise.all(files.map((file) => file.close()));
-  }
+  return found;
 }
 
 /**
@@ -52,22 +39,23 @@ export class TensorFiles {
  * only .safetensors file there.
  * @throws not-found, bad-file, unsupported (a folder of torch .bin or GGUF files)
  */
-export async function openSafetensorsFolder(folder: string, signal?: AbortSignal): Promise<TensorFiles> {
-  const files = new TensorFiles();
-  try {
-    if (await exists(join(folder, indexFileName))) {
-      await openShards(folder, files, signal);
-    } else {
-      await files.add(await findSingleFile(folder), signal);
-    }
-    return files;
-  } catch (caught) {
-    await files.close();
-    throw caught;
-  }
+export async function openSafetensorsFolder(
+  folder: string,
+  files: TensorFiles,
+  signal?: AbortSignal,
+): Promise<StoredTensors> {
+  const tensors: StoredTensors = new Map();
+  if (await exists(join(folder, indexFileName))) await addShards(folder, files, tensors, signal);
+  else await addSafetensorsFile(await findSingleFile(folder), files, tensors, signal);
+  return tensors;
 }
 
-async function openShards(folder: string, files: TensorFiles, signal?: AbortSignal): Promise<void> {
+async function addShards(
+  folder: string,
+  files: TensorFiles,
+  tensors: StoredTensors,
+  signal?: AbortSignal,
+): Promise<void> {
   const path = join(folder, indexFileName);
   const index = await readJson(path, maxIndexBytes);
   const map =
@@ -101,7 +89,9 @@ async function openShards(folder: string, files: TensorFiles, signal?: AbortSign
         `${shard} is missing; ${indexFileName} names it: copy or download the shard.`,
       );
     }
-    const found = new Set((await files.add(shard, signal)).map((tensor) => tensor.name));
+    const found = new Set(
+      (await addSafetensorsFile(shard, files, tensors, signal)).map((tensor) => tensor.name),
+    );
     const absent = names.find((name) => !found.has(name));
     if (absent !== undefined) {
       throw new OneBitError(

@@ -29,6 +29,8 @@ const layouts: [string, RandomCheckpointOptions, string][] = [
   ['bitllama training, bias', { layout: 'bitllama-training', attentionBias: true }, 'onebit-training'],
   ['bitllama inference', { layout: 'bitllama-inference', kvHeads: 2 }, 'onebit'],
   ['bitllama inference, bias', { layout: 'bitllama-inference', attentionBias: true }, 'onebit'],
+  ['llama2.c', { layout: 'llama2c', kvHeads: 2, tied: true }, 'full'],
+  ['llama2.c, head of its own', { layout: 'llama2c' }, 'full'],
   ['ours', { layout: 'onebit', tied: true, kvHeads: 1 }, 'onebit'],
 ];
 
