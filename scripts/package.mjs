@@ -1,0 +1,51 @@
+// Packs the extension: dist/onebit-<platform>-<arch>.vsix, with the native kernels of this machine and the
+// starter model inside. `npm run package`; `--quiet` leaves out the list of files.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { installPackages } from '../test/workbench/setup.mjs';
+
+const quiet = process.argv.includes('--quiet');
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const platform = `${process.platform}-${process.arch}`;
+const built = join(root, 'server', 'native', 'build', 'Release', 'onebit.node');
+const prebuilds = join(root, 'server', 'native', 'prebuilds');
+const vsix = join(root, 'dist', `onebit-${platform}.vsix`);
+
+function run(...args) {
+  const stdout = quiet ? 'pipe' : 'inherit';
+  const result = spawnSync(process.execPath, args, { cwd: root, stdio: ['ignore', stdout, 'inherit'] });
+  if (result.status === 0) return;
+  process.stderr.write(result.stdout ?? '');
+  process.exit(result.status ?? 1);
+}
+
+installPackages();
+run('esbuild.mjs');
+rmSync(prebuilds, { recursive: true, force: true });
+if (existsSync(built)) {
+  mkdirSync(join(prebuilds, platform), { recursive: true });
+  copyFileSync(built, join(prebuilds, platform, 'onebit.node'));
+} else {
+  console.log(
+    'The native kernels are not built (npm run build:native): the package will use the portable engine.',
+  );
+}
+if (!existsSync(join(root, 'server', 'starter'))) {
+  console.log('There is no server/starter: the package will come without a model.');
+}
+rmSync(vsix, { force: true });
+const vsce = join(root, 'test', 'workbench', 'node_modules', '@vscode', 'vsce', 'vsce');
+run(
+  vsce,
+  'package',
+  '--no-dependencies',
+  '--allow-missing-repository',
+  '--no-rewrite-relative-links',
+  '--target',
+  platform,
+  '--out',
+  vsix,
+);
+rmSync(prebuilds, { recursive: true, force: true });

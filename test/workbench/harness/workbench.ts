@@ -1,0 +1,162 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chromium, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { inject } from 'vitest';
+import { CodeServer, makeFolders, type Folders } from './code-server.ts';
+import { chromiumPath, output } from './places.ts';
+import { serverProcesses } from './processes.ts';
+
+const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'];
+const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+export interface WorkbenchOptions {
+  /** Settings beside the quiet ones. */
+  settings?: Record<string, unknown>;
+  /** Fills the workspace before it is opened. */
+  prepare?: (folders: Folders) => Promise<void>;
+}
+
+/** A real VS Code in a real browser with the packed extension, on folders of its own. */
+export class Workbench {
+  private constructor(
+    readonly folders: Folders,
+    private readonly codeServer: CodeServer,
+    private readonly browser: Browser,
+    private current: Page,
+  ) {}
+
+  static async open({ settings, prepare }: WorkbenchOptions = {}): Promise<Workbench> {
+    const folders = await makeFolders(settings);
+    await prepare?.(folders);
+    const codeServer = await CodeServer.start(folders, inject('extensions'));
+    const browser = await chromium.launch({ executablePath: chromiumPath(), args: [...flags, ...quiet] });
+    const page = await openPage(browser, codeServer, folders);
+    return new Workbench(folders, codeServer, browser, page);
+  }
+
+  get page(): Page {
+    return this.current;
+  }
+
+  /** The status bar item of the extension. */
+  get status(): Locator {
+    return this.page.locator('.statusbar-item[id="onebit.onebit.onebit.status"]');
+  }
+
+  /** What the extension has put on the screen as notifications. */
+  notification(text: string | RegExp): Locator {
+    return this.page.locator('.notifications-toasts .notification-list-item', { hasText: text });
+  }
+
+  /** The one webview that is shown. */
+  get webview(): FrameLocator {
+    return this.page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame');
+  }
+
+  /** Saves a picture as test/output/workbench/<name>.png. */
+  async picture(name: string): Promise<void> {
+    await this.page.screenshot({ path: join(output, `${name}.png`) });
+  }
+
+  /** Runs a command from the palette. */
+  async command(title: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    await this.quickInput(`>${title}`, title);
+  }
+
+  /** Types into the quick input and takes the entry that holds `entry`. */
+  async quickInput(text: string, entry: string): Promise<void> {
+    const input = this.page.locator('.quick-input-widget input.input');
+    await input.waitFor();
+    await input.fill(text);
+    await this.pick(entry);
+  }
+
+  /** Takes an entry of the open quick pick. */
+  async pick(entry: string | RegExp): Promise<void> {
+    await this.page
+      .locator('.quick-input-widget .quick-input-list .monaco-list-row', { hasText: entry })
+      .first()
+      .click();
+  }
+
+  async openFile(name: string): Promise<void> {
+    await this.page.keyboard.press('Control+P');
+    await this.quickInput(name, name);
+    await this.page.locator(`.tab.active:has-text("${name}")`).waitFor();
+    await this.page.locator('.editor-instance .monaco-editor .view-lines').first().waitFor();
+  }
+
+  /** The ghost text on the screen, which VS Code splits over several spans; empty when there is none. */
+  async ghostText(): Promise<string> {
+    const parts = await this.page
+      .locator('.monaco-editor .ghost-text-decoration, .monaco-editor .ghost-text')
+      .allTextContents();
+    return parts.join('').replaceAll('\u00a0', ' ');
+  }
+
+  /** Opens the explorer's context menu on a folder and takes an entry. */
+  async contextMenu(folder: string, entry: string, picture?: string): Promise<void> {
+    await this.page.keyboard.press('Control+Shift+E');
+    await this.page
+      .locator('.explorer-folders-view .monaco-list-row', { hasText: folder })
+      .first()
+      .click({ button: 'right' });
+    const item = this.page.locator('.monaco-menu .action-item', { hasText: entry }).first();
+    await item.waitFor();
+    if (picture !== undefined) await this.picture(picture);
+    await item.click();
+  }
+
+  /** Closes the window, as a user closes the tab of the browser. */
+  async closeWindow(): Promise<void> {
+    await this.page.close({ runBeforeUnload: true });
+    await until('the window is closed', () => this.page.isClosed());
+  }
+
+  /** Opens the workspace in a new window, after the former was closed. */
+  async openWindow(): Promise<void> {
+    this.current = await openPage(this.browser, this.codeServer, this.folders);
+  }
+
+  async reload(): Promise<void> {
+    await this.page.reload();
+    await ready(this.page);
+  }
+
+  /** Ends everything and removes the folders; kills what the extension should have ended. */
+  async close(): Promise<void> {
+    await this.browser.close();
+    await this.codeServer.stop();
+    for (const { pid } of await serverProcesses(this.folders.state)) process.kill(pid, 'SIGKILL');
+    await rm(this.folders.base, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+async function openPage(browser: Browser, codeServer: CodeServer, folders: Folders): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-US' });
+  const page = await context.newPage();
+  page.on('dialog', (dialog) => void dialog.accept());
+  await page.goto(`${codeServer.url}/?folder=${encodeURIComponent(folders.workspace)}`);
+  await ready(page);
+  return page;
+}
+
+async function ready(page: Page): Promise<void> {
+  await page.waitForSelector('.monaco-workbench .part.statusbar', { timeout: 60_000 });
+  await page.locator('.explorer-folders-view .monaco-list').waitFor();
+}
+
+/** Waits until `condition` holds; the deadline is only there to fail at last. */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 60_000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`Not within ${timeoutMs / 1000} s: ${what}`);
+    await sleep(100);
+  }
+}

@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  root: import.meta.dirname,
+  test: {
+    include: ['*.test.ts'],
+    globalSetup: ['./harness/global-setup.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // One workbench at a time, and the steps of a file in their order: a later one needs what an earlier one did.
+    fileParallelism: false,
+    sequence: { concurrent: false },
+    bail: 1,
+  },
+});
