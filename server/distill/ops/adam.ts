@@ -49,6 +49,7 @@ export function adamStep(
   const correction1 = 1 / (1 - beta1 ** step);
   const correction2 = 1 / (1 - beta2 ** step);
   if (hasKernel('OneBitAdam')) {
+    for (const variable of [parameter, moments.first, moments.second]) unshare(variable);
     const attributes = {
       learningRate,
       beta1,
@@ -75,6 +76,13 @@ export function adamStep(
     moments.second.assign(second);
     parameter.assign(next);
   });
+}
+
+/** Gives the variable data of its own: one made from a tensor, or cloned, shares it until it is assigned. */
+function unshare(variable: tf.Variable): void {
+  if (tf.backend().refCount(variable.dataId) > 1) {
+    tf.tidy(() => variable.assign(tf.add(variable, 0)));
+  }
 }
 
 /** The L2 norm of all gradients together; a scalar that the caller reads and disposes. */

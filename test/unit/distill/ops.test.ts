@@ -1,5 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { chooseBackend } from '../../../server/distill/backend/choose-backend.ts';
 import { tf } from '../../../server/distill/backend/tfjs.ts';
+import { nativeAddon, nativeFailure } from '../../../server/native/addon.ts';
 import * as ops from '../../../server/distill/ops/index.ts';
 import * as reference from '../../reference/training-ops.ts';
 import { checkGradients, randomArray, relativeError } from './gradient-check.ts';
@@ -16,10 +18,12 @@ function input(seed: number, ...shape: number[]) {
   };
 }
 
-describe.each(['cpu'])('training ops on %s', (backend) => {
+const native = nativeAddon() !== undefined;
+if (!native) console.warn(`The native kernels are not tested: ${nativeFailure()}`);
+
+describe.each(native ? (['cpu', 'native'] as const) : (['cpu'] as const))('training ops on %s', (backend) => {
   beforeAll(async () => {
-    await tf.setBackend(backend);
-    await tf.ready();
+    await chooseBackend(backend);
   });
 
   describe.each([

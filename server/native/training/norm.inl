@@ -1,0 +1,83 @@
+// Rows of LayerNorm and RMSNorm, and of the sign matrix. Needs simd.inl.
+
+namespace {
+
+float LayerNorm(float* y, i64 n, float eps) {
+  Vec total{};
+  for (i64 i = 0; i < n; i += kLanes) total += Load(y + i, n - i);
+  const float mean = Sum(total) / static_cast<float>(n);
+  Vec squares{};
+  for (i64 i = 0; i < n; i += kLanes) {
+    const Vec centred = Load(y + i, n - i, mean) - mean;
+    squares += centred * centred;
+  }
+  const float inverse = 1.0f / __builtin_sqrtf(Sum(squares) / static_cast<float>(n) + eps);
+  for (i64 i = 0; i < n; i += kLanes) Store(y + i, (Load(y + i, n - i) - mean) * inverse, n - i);
+  return inverse;
+}
+
+void LayerNormGradient(const float* dy, const float* y, float inverse, float* dz, i64 n) {
+  Vec sum{}, product{};
+  for (i64 i = 0; i < n; i += kLanes) {
+    const Vec d = Load(dy + i, n - i);
+    sum += d;
+    product += d * Load(y + i, n - i);
+  }
+  const float mean = Sum(sum) / static_cast<float>(n);
+  const float along = Sum(product) / static_cast<float>(n);
+  for (i64 i = 0; i < n; i += kLanes)
+    Store(dz + i, (Load(dy + i, n - i) - mean - Load(y + i, n - i) * along) * inverse, n - i);
+}
+
+float RmsNorm(const float* x, const float* gain, float* y, i64 n, float eps) {
+  Vec squares{};
+  for (i64 i = 0; i < n; i += kLanes) {
+    const Vec v = Load(x + i, n - i);
+    squares += v * v;
+  }
+  const float inverse = 1.0f / __builtin_sqrtf(Sum(squares) / static_cast<float>(n) + eps);
+  for (i64 i = 0; i < n; i += kLanes) Store(y + i, Load(x + i, n - i) * inverse * Load(gain + i, n - i), n - i);
+  return inverse;
+}
+
+void RmsNormGradient(const float* dy, const float* x, const float* gain, float inverse, float* dx, float* dgain,
+                     i64 n) {
+  Vec product{};
+  for (i64 i = 0; i < n; i += kLanes)
+    product += Load(dy + i, n - i) * Load(gain + i, n - i) * Load(x + i, n - i);
+  const float along = Sum(product) * inverse * inverse / static_cast<float>(n);
+  for (i64 i = 0; i < n; i += kLanes) {
+    const i64 left = n - i;
+    const Vec d = Load(dy + i, left), v = Load(x + i, left);
+    Store(dx + i, (d * Load(gain + i, left) - v * along) * inverse, left);
+    if (dgain != nullptr) Store(dgain + i, Load(dgain + i, left) + d * v * inverse, left);
+  }
+}
+
+inline Vec Signs(Vec latent) { return Select(latent >= Vec{}, Splat(1.0f), Splat(-1.0f)); }
+
+void SignRow(const float* latent, const float* g, float scale, float* w, i64 n) {
+  for (i64 i = 0; i < n; i += kLanes)
+    Store(w + i, Signs(Load(latent + i, n - i)) * Load(g + i, n - i) * scale, n - i);
+}
+
+float SignRowGradient(const float* r, const float* latent, const float* g, float h, bool tanh, float* dlatent,
+                      float* dg, i64 n) {
+  Vec dh{};
+  for (i64 i = 0; i < n; i += kLanes) {
+    const i64 left = n - i;
+    const Vec gradient = Load(r + i, left), factor = Load(g + i, left), weight = Load(latent + i, left);
+    const Vec signed_gradient = gradient * Signs(weight);
+    dh += signed_gradient * factor;
+    Store(dg + i, Load(dg + i, left) + signed_gradient * h, left);
+    Vec through = gradient * factor * h;
+    if (tanh) {
+      const Vec t = 1.0f - 2.0f / (Exp(2.0f * weight) + 1.0f);
+      through = through * (1.001f - t * t);
+    }
+    Store(dlatent + i, through, left);
+  }
+  return Sum(dh);
+}
+
+}  // namespace
