@@ -1,11 +1,12 @@
 import { dirname, join } from 'node:path';
-import { Tokenizer as HfEncoder } from '@huggingface/tokenizers';
+import { BPE, Tokenizer as HfEncoder } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { exists, readJson } from '../checkpoint/json-file.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { findEndTokens, findInfillTokens } from './infill-tokens.ts';
 import { byteOfPiece, decodeTokens, streamTokens, type TokenBytes } from './token-bytes.ts';
 import type { Tokenizer } from './tokenizer.ts';
+import { WordSplitter } from './word-splitter.ts';
 
 const maxTokenizerBytes = 200 << 20;
 const maxVocabulary = 1 << 24;
@@ -113,8 +114,7 @@ class HfTokenizer implements Tokenizer {
   readonly bosId: number | undefined;
   readonly eosIds: readonly number[];
   readonly infill;
-  readonly #encoder: HfEncoder;
-  readonly #continuation: HfEncoder;
+  readonly #encoders: (continuation: boolean) => HfEncoder;
   readonly #names: readonly (string | undefined)[];
   readonly #table: TokenBytes;
 
@@ -126,36 +126,20 @@ class HfTokenizer implements Tokenizer {
     this.#names = names;
     this.vocabSize = names.length;
     this.#table = tokenBytes(json, names, path);
-    const idOf = (name: string | undefined) => (name === undefined ? undefined : ids.get(name));
+    const idOf = (name: string) => ids.get(name);
 
-    // Without the special tokens the encoder takes their names in a text for plain text.
-    const plain = {
-      ...json,
-      post_processor: null,
-      added_tokens: json.added_tokens.filter((token) => !token.special),
-    };
-    const settings = { clean_up_tokenization_spaces: false };
-    this.#encoder = new HfEncoder(plain, settings);
-    this.#continuation = new HfEncoder(
-      {
-        ...plain,
-        normalizer: withoutPrefix(json.normalizer),
-        pre_tokenizer: withoutPrefix(json.pre_tokenizer),
-      },
-      settings,
-    );
-
+    this.#encoders = plainEncoders(json);
     this.infill = findInfillTokens(idOf);
-    const eos = idOf(special.eos);
+    const eos = special.eos === undefined ? undefined : idOf(special.eos);
     this.eosIds = findEndTokens(idOf, [...(eos === undefined ? [] : [eos]), ...ends]);
-    const bos = idOf(special.bos);
+    const bos = special.bos === undefined ? undefined : idOf(special.bos);
     this.bosId =
-      special.addBos === false ? undefined : special.addBos === true ? bos : templateBos(json, bos);
+      special.addBos === false ? undefined : special.addBos === true ? bos : templateBos(json, idOf);
   }
 
   encode(text: string, { bos = false, continuation = false } = {}): number[] {
-    const encoder = continuation ? this.#continuation : this.#encoder;
-    const ids = text === '' ? [] : encoder.encode(text, { add_special_tokens: false }).ids;
+    const ids =
+      text === '' ? [] : this.#encoders(continuation).encode(text, { add_special_tokens: false }).ids;
     return bos && this.bosId !== undefined ? [this.bosId, ...ids] : ids;
   }
 
@@ -173,13 +157,56 @@ class HfTokenizer implements Tokenizer {
   }
 }
 
-/** The BOS that the post-processor puts first, if it does. */
-function templateBos(json: TokenizerJson, bos: number | undefined): number | undefined {
-  if (json.post_processor === null) return undefined;
-  const probe = new HfEncoder({ ...json }, { clean_up_tokenization_spaces: false });
-  const [first] = probe.encode('a', { add_special_tokens: true }).ids;
-  const [plain] = probe.encode('a', { add_special_tokens: false }).ids;
-  return first !== plain && (bos === undefined || first === bos) ? first : undefined;
+/**
+ * Encoders of plain text: they do not know the special tokens, and so take their names for text. The one for
+ * continuations puts no space first. Both merge with our own code, which is faster than the package's.
+ */
+function plainEncoders(json: TokenizerJson): (continuation: boolean) => HfEncoder {
+  const { end_of_word_suffix: ending, continuing_subword_prefix: prefix, merges } = json.model;
+  if (Boolean(ending) || Boolean(prefix)) {
+    throw new Error('its BPE marks the parts of words, which no LLaMA tokenizer does');
+  }
+  const words = new WordSplitter(
+    merges.map((merge) => (typeof merge === 'string' ? splitMerge(merge) : merge)),
+  );
+  const plain = {
+    ...json,
+    model: { ...json.model, merges: [] },
+    post_processor: null,
+    added_tokens: json.added_tokens.filter((token) => !token.special),
+  };
+  const make = (settings: object) => {
+    const encoder = new HfEncoder({ ...plain, ...settings }, { clean_up_tokenization_spaces: false });
+    if (encoder.model instanceof BPE) encoder.model.bpe = (word) => words.split(word);
+    return encoder;
+  };
+  const whole = make({});
+  let continued: HfEncoder | undefined;
+  return (continuation) => {
+    if (!continuation) return whole;
+    continued ??= make({
+      normalizer: withoutPrefix(json.normalizer),
+      pre_tokenizer: withoutPrefix(json.pre_tokenizer),
+    });
+    return continued;
+  };
+}
+
+function splitMerge(merge: string): [string, string] {
+  const space = merge.indexOf(' ');
+  return [merge.slice(0, space), merge.slice(space + 1)];
+}
+
+/** The BOS that the post-processor's template puts first, if it does. */
+function templateBos(json: TokenizerJson, idOf: (name: string) => number | undefined): number | undefined {
+  for (const processor of parts(json.post_processor)) {
+    const template = processor.type === 'TemplateProcessing' ? processor.single : undefined;
+    const parsed = z
+      .tuple([z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }) })], z.unknown())
+      .safeParse(template);
+    if (parsed.success) return idOf(parsed.data[0].SpecialToken.id);
+  }
+  return undefined;
 }
 
 type Part = z.infer<typeof part>;
@@ -187,7 +214,8 @@ type Part = z.infer<typeof part>;
 /** The parts of a Sequence, or the part itself. */
 function parts(component: Part | null): Part[] {
   if (component === null) return [];
-  const inner = component.normalizers ?? component.pretokenizers ?? component.decoders;
+  const inner =
+    component.normalizers ?? component.pretokenizers ?? component.decoders ?? component.processors;
   return component.type === 'Sequence' && Array.isArray(inner)
     ? (inner as Part[]).flatMap((each) => parts(each))
     : [component];

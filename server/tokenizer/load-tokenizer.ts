@@ -1,11 +1,12 @@
 import { extname } from 'node:path';
 import { findTokenizerFile } from '../checkpoint/tokenizer-files.ts';
-import { OneBitError } from '../protocol/error.ts';
 import { readHfTokenizer } from './hf-tokenizer.ts';
+import { readLlama2cTokenizer } from './llama2c-tokenizer.ts';
+import { readSentencePieceModel } from './sentencepiece-model.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /**
- * The tokenizer of a model.
+ * The tokenizer of a model: tokenizer.json, tokenizer.model (SentencePiece) or llama2.c's tokenizer.bin.
  * @param path the model's folder or file (the tokenizer lies beside it), or a tokenizer file
  * @throws no-tokenizer if there is none, and what the readers throw
  */
@@ -14,7 +15,9 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
   switch (extname(file)) {
     case '.json':
       return readHfTokenizer(file);
+    case '.model':
+      return readSentencePieceModel(file);
     default:
-      throw new OneBitError('unsupported', `${file}: give a tokenizer.json.`);
+      return readLlama2cTokenizer(file);
   }
 }

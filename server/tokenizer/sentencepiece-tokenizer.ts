@@ -1,0 +1,171 @@
+import { findEndTokens, findInfillTokens, isInfillName } from './infill-tokens.ts';
+import { PairMerger, type Merge } from './pair-merger.ts';
+import { byteOfPiece, decodeTokens, streamTokens, type TokenBytes } from './token-bytes.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+export type PieceKind = 'normal' | 'unknown' | 'control' | 'user-defined' | 'byte' | 'unused';
+
+export interface Piece {
+  /** With spaces as spaces, not as `▁`. */
+  text: string;
+  score: number;
+  kind: PieceKind;
+}
+
+export interface SentencePieceModel {
+  pieces: readonly Piece[];
+  /** A space goes before every text. */
+  dummyPrefix: boolean;
+  /** Spaces at both ends are dropped and runs of them become one (`remove_extra_whitespaces`). */
+  collapseSpaces: boolean;
+  bosId: number | undefined;
+  eosIds: readonly number[];
+  unknownId: number | undefined;
+}
+
+/**
+ * SentencePiece's BPE, as tokenizer.model and llama2.c's tokenizer.bin hold it: of all adjacent symbols whose
+ * texts together are a piece, the pair with the highest score merges first, the leftmost of equals; what is
+ * no piece at the end becomes its UTF-8 bytes.
+ */
+export class SentencePieceTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly bosId: number | undefined;
+  readonly eosIds: readonly number[];
+  readonly infill;
+  readonly #model: SentencePieceModel;
+  readonly #table: TokenBytes;
+  /** Ids of texts that merging may end in; symbols beyond the vocabulary are characters that only merge. */
+  readonly #symbols = new Map<string, number>();
+  readonly #merger: PairMerger;
+  readonly #byteIds = new Map<number, number>();
+  /** Finds user-defined pieces, which are never split; longest first. */
+  readonly #userDefined: RegExp | undefined;
+  readonly #userIds = new Map<string, number>();
+
+  constructor(model: SentencePieceModel) {
+    const { pieces } = model;
+    this.#model = model;
+    this.vocabSize = pieces.length;
+    this.bosId = model.bosId;
+    const names = new Map(pieces.map((piece, id) => [piece.text.replaceAll(' ', '▁'), id]));
+    const idOf = (name: string) => names.get(name);
+    this.infill = findInfillTokens(idOf);
+    this.eosIds = findEndTokens(idOf, model.eosIds);
+    const encoder = new TextEncoder();
+    const bytes = pieces.map(({ text, kind }, id) => {
+      switch (kind) {
+        case 'control':
+        case 'unknown':
+          return undefined;
+        case 'byte': {
+          const byte = byteOfPiece(text);
+          if (byte === undefined) return undefined;
+          this.#byteIds.set(byte, id);
+          return Uint8Array.of(byte);
+        }
+        case 'user-defined':
+          if (isInfillName(text.replaceAll(' ', '▁'))) return undefined;
+          this.#userIds.set(text, id);
+          return encoder.encode(text);
+        default:
+          return encoder.encode(text);
+      }
+    });
+    this.#table = { bytes, leadingSpace: model.dummyPrefix };
+    if (this.#userIds.size > 0) {
+      const longestFirst = [...this.#userIds.keys()].sort((a, b) => b.length - a.length);
+      this.#userDefined = new RegExp(
+        `(${longestFirst.map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|')})`,
+        'u',
+      );
+    }
+    for (const [id, piece] of pieces.entries()) {
+      if (piece.kind === 'normal' && !this.#symbols.has(piece.text)) this.#symbols.set(piece.text, id);
+    }
+    this.#merger = new PairMerger(this.#findMerges());
+  }
+
+  encode(text: string, { bos = false, continuation = false } = {}): number[] {
+    const ids: number[] = bos && this.bosId !== undefined ? [this.bosId] : [];
+    const kept = this.#model.collapseSpaces ? text.replace(/^ +| +$/g, '').replace(/ {2,}/g, ' ') : text;
+    if (kept === '') return ids;
+    const full = this.#model.dummyPrefix && !continuation ? ` ${kept}` : kept;
+    const parts = this.#userDefined === undefined ? [full] : full.split(this.#userDefined);
+    for (const part of parts) {
+      const userId = this.#userIds.get(part);
+      if (userId !== undefined) ids.push(userId);
+      else if (part !== '') this.#encodePart(part, ids);
+    }
+    return ids;
+  }
+
+  decode(ids: readonly number[], { continuation = false } = {}): string {
+    return decodeTokens(this.#table, ids, continuation);
+  }
+
+  stream({ continuation = true } = {}) {
+    return streamTokens(this.#table, continuation);
+  }
+
+  tokenText(id: number): string {
+    const bytes = this.#table.bytes[id];
+    return bytes === undefined
+      ? (this.#model.pieces[id]?.text.trim() ?? `<${id}>`)
+      : new TextDecoder().decode(bytes);
+  }
+
+  #encodePart(text: string, ids: number[]): void {
+    const characters = Array.from(text);
+    const symbols = Int32Array.from(
+      characters,
+      // An unknown character stands for itself, by its place.
+      (character, i) => this.#symbols.get(character) ?? -3 - i,
+    );
+    for (const symbol of this.#merger.merge(symbols)) {
+      if (symbol >= 0 && symbol < this.vocabSize) ids.push(symbol);
+      else this.#encodeUnknown(symbol < 0 ? (characters[-3 - symbol] as string) : this.#charOf(symbol), ids);
+    }
+  }
+
+  /** A character without a piece: its bytes, or the unknown token where the model has no bytes. */
+  #encodeUnknown(character: string, ids: number[]): void {
+    const bytes = [...new TextEncoder().encode(character)].map((byte) => this.#byteIds.get(byte));
+    if (bytes.every((id) => id !== undefined)) ids.push(...bytes);
+    else if (this.#model.unknownId !== undefined) ids.push(this.#model.unknownId);
+  }
+
+  readonly #characters: string[] = [];
+
+  #charOf(symbol: number): string {
+    return this.#characters[symbol - this.vocabSize] as string;
+  }
+
+  /** Every way to make a piece from two: the parts are pieces, or single characters. */
+  #findMerges(): Merge[] {
+    const scores = [...new Set(this.#model.pieces.map(({ score }) => score))].sort((a, b) => b - a);
+    const rankOf = new Map(scores.map((score, rank) => [score, rank]));
+    const merges: Merge[] = [];
+    const pieces = [...this.#symbols].filter(([text]) => text.length > 1);
+    for (const [text, merged] of pieces) {
+      const rank = rankOf.get(this.#model.pieces[merged]?.score as number) as number;
+      const characters = Array.from(text);
+      for (let i = 1; i < characters.length; i++) {
+        const left = this.#part(characters.slice(0, i).join(''), i === 1);
+        const right = this.#part(characters.slice(i).join(''), i === characters.length - 1);
+        if (left !== undefined && right !== undefined) merges.push({ left, right, merged, rank });
+      }
+    }
+    return merges;
+  }
+
+  #part(text: string, isCharacter: boolean): number | undefined {
+    let symbol = this.#symbols.get(text);
+    if (symbol === undefined && isCharacter) {
+      symbol = this.vocabSize + this.#characters.length;
+      this.#characters.push(text);
+      this.#symbols.set(text, symbol);
+    }
+    return symbol;
+  }
+}
