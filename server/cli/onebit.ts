@@ -3,6 +3,7 @@ import { asOneBitError } from '../protocol/error.ts';
 import { packageVersion } from '../package-root.ts';
 import { register as registerEval } from './eval.ts';
 import { register as registerGenerate } from './generate.ts';
+import { register as registerInspect } from './inspect.ts';
 import { register as registerQuantize } from './quantize.ts';
 import { register as registerSvid } from './svid.ts';
 
@@ -13,6 +14,7 @@ const program = new Command('onebit')
 // Each subcommand lives in a file of its own that exports `register(program)`.
 registerEval(program);
 registerGenerate(program);
+registerInspect(program);
 registerQuantize(program);
 registerSvid(program);
 

@@ -1,0 +1,93 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Checkpoint, TensorInfo } from '../checkpoint/checkpoint.ts';
+import { dtypeBytes, isFloatDtype } from '../checkpoint/dtype.ts';
+import { widenFloats } from '../checkpoint/float-conversion.ts';
+import { projections, type Projection } from '../checkpoint/model-config.ts';
+import { packSigns } from '../checkpoint/sign-packing.ts';
+import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
+
+/** One of the seven linears of a block. */
+export interface MatrixName {
+  /** e.g. model.layers.0.self_attn.q_proj */
+  name: string;
+  layer: number;
+  projection: Projection;
+}
+
+/** The matrices of a model that are (or would become) 1-bit, in order. */
+export function matrixNames(checkpoint: Checkpoint): MatrixName[] {
+  return Array.from({ length: checkpoint.config.layers }, (_, layer) =>
+    projections.map((projection) => ({ name: `model.layers.${layer}.${projection}`, layer, projection })),
+  ).flat();
+}
+
+/** Weights in hand at a time, so that memory does not grow with the matrix and the event loop breathes. */
+const blockWeights = 1 << 20;
+
+/** A matrix of a checkpoint of any kind, read in blocks of rows. */
+export class MatrixRows {
+  readonly rows: number;
+  readonly columns: number;
+  private readonly info: TensorInfo;
+
+  /** @param name without `.weight`. @throws bad-request when the model has no such matrix */
+  constructor(
+    private readonly checkpoint: Checkpoint,
+    readonly name: string,
+  ) {
+    const info = checkpoint.tensors.get(`${name}.weight`);
+    if (info?.shape.length !== 2 || !matrixNames(checkpoint).some((matrix) => matrix.name === name)) {
+      throw new OneBitError(
+        'bad-request',
+        `${checkpoint.path} has no matrix ${name.slice(0, 100)}: give a name such as model.layers.0.self_attn.q_proj.`,
+      );
+    }
+    this.info = info;
+    this.rows = info.shape[0] as number;
+    this.columns = (info.shape[1] as number) * (checkpoint.kind === 'onebit' ? 8 : 1);
+  }
+
+  /** Packed signs (1 = −1) of rows `[first, last)`, whatever the model's kind. */
+  async signs(first: number, last: number, signal?: AbortSignal): Promise<Uint8Array> {
+    if (this.checkpoint.kind === 'onebit') return this.bytes(first, last, signal);
+    return packSigns(await this.floats(first, last, signal), last - first, this.columns, this.info.name);
+  }
+
+  /** Rows `[first, last)` as f32; of a model whose weights are floats. */
+  async floats(first: number, last: number, signal?: AbortSignal): Promise<Float32Array> {
+    const { dtype } = this.info;
+    if (!isFloatDtype(dtype)) throw new OneBitError('internal', `${this.info.name} is ${dtype}, not floats.`);
+    const values = new Float32Array((last - first) * this.columns);
+    widenFloats(await this.bytes(first, last, signal), dtype, values);
+    return values;
+  }
+
+  /** Calls `visit` for one block of rows after another; lets the event loop breathe in between. */
+  async eachBlock(
+    first: number,
+    last: number,
+    visit: (first: number, last: number) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const step = Math.max(1, Math.floor(blockWeights / this.columns));
+    for (let row = first; row < last; row += step) {
+      throwIfCancelled(signal);
+      await visit(row, Math.min(last, row + step));
+      await setImmediate();
+    }
+  }
+
+  private async bytes(first: number, last: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const rowBytes = (this.info.shape[1] as number) * dtypeBytes[this.info.dtype];
+    const bytes = new Uint8Array((last - first) * rowBytes);
+    await this.checkpoint.readInto(this.info.name, bytes, first * rowBytes, signal);
+    return bytes;
+  }
+}
+
+/** Bits set in a byte. */
+export const bitCount = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let count = 0;
+  for (let rest = byte; rest !== 0; rest &= rest - 1) count++;
+  return count;
+});
