@@ -66,11 +66,17 @@ export async function deactivate(): Promise<void> {
 function serverStart(
   context: vscode.ExtensionContext,
 ): ReturnType<ConstructorParameters<typeof ServerLink>[0]['start']> {
-  const { nodePath } = readSettings().server;
+  const { nodePath, model, contextLength, idleUnloadMinutes, stopAfterSeconds } = readSettings().server;
   return {
     stateFolder: stateFolder(process.env, process.platform, homedir()),
     // Electron behaves as Node under ELECTRON_RUN_AS_NODE, which the start sets.
     node: nodePath === '' ? process.execPath : nodePath,
     cli: context.asAbsolutePath(join('dist', 'onebit.mjs')),
+    args: [
+      ...['--model', model],
+      ...(contextLength > 0 ? ['--context', String(contextLength)] : []),
+      ...['--idle-minutes', String(idleUnloadMinutes)],
+      ...['--lease-seconds', String(stopAfterSeconds)],
+    ],
   };
 }

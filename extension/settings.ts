@@ -15,6 +15,8 @@ export interface Settings {
     /** Tokens; 0 = what the model was made for. */
     contextLength: number;
     idleUnloadMinutes: number;
+    /** After the last window has gone. */
+    stopAfterSeconds: number;
     nodePath: string;
   };
   distill: {
@@ -38,6 +40,7 @@ export function readSettings(): Settings {
       model: of.get('server.model', 'starter').trim() || 'starter',
       contextLength: of.get('server.contextLength', 0),
       idleUnloadMinutes: of.get('server.idleUnloadMinutes', 10),
+      stopAfterSeconds: of.get('server.stopAfterSeconds', 60),
       nodePath: of.get('server.nodePath', '').trim(),
     },
     distill: { minutes: of.get('distill.minutes', 0) },

@@ -8,12 +8,10 @@ export class BackOff {
   /** @param now milliseconds of a clock that only goes forward */
   constructor(private readonly now: () => number = () => performance.now()) {}
 
-  /** Takes note of a failure; the milliseconds to wait from now on. */
-  failed(): number {
-    const wait = Math.min(BackOff.firstMs * 2 ** this.failures, BackOff.longestMs);
+  /** Takes note of a failure: from now on it is waited. */
+  failed(): void {
+    this.until = this.now() + Math.min(BackOff.firstMs * 2 ** this.failures, BackOff.longestMs);
     this.failures++;
-    this.until = this.now() + wait;
-    return wait;
   }
 
   succeeded(): void {
@@ -27,6 +25,11 @@ export class BackOff {
   }
 
   get waiting(): boolean {
-    return this.now() < this.until;
+    return this.remainingMs > 0;
+  }
+
+  /** Milliseconds left to wait. */
+  get remainingMs(): number {
+    return Math.max(0, this.until - this.now());
   }
 }

@@ -67,7 +67,11 @@ export class ServerLink implements PanelLink {
   async connect({ asked = true }: { asked?: boolean } = {}): Promise<void> {
     if (this.client !== undefined && !this.client.closed) return;
     if (!asked && this.connecting === undefined) {
-      if (this.heldBack) throw new OneBitError('disconnected', 'The OneBit server was stopped.');
+      if (this.heldBack) {
+        // Another window may have started it again.
+        if (await this.attach()) return;
+        throw new OneBitError('disconnected', 'The OneBit server was stopped.');
+      }
       if (this.backOff.waiting) {
         throw new OneBitError('disconnected', this.current.error ?? 'The OneBit server is not reachable.');
       }
@@ -209,6 +213,7 @@ export class ServerLink implements PanelLink {
 
   private adopt(client: ServerClient): void {
     this.client = client;
+    this.heldBack = false;
     for (const name of notificationNames) {
       client.onNotification(name, (params) => {
         for (const listener of [...(this.listeners.get(name) ?? [])]) listener(params as never);
@@ -231,11 +236,12 @@ export class ServerLink implements PanelLink {
     this.options.log('info', `The connection to the server ended: ${reason}.`);
     if (reason === stoppedReason) this.heldBack = true;
     this.setState({ state: 'stopped' });
-    if (!this.heldBack) this.reconnectLater();
+    if (this.heldBack) return;
+    this.backOff.failed();
+    this.reconnectLater();
   }
 
   private reconnectLater(): void {
-    const wait = this.backOff.failed();
     if (this.backOff.count > reconnectTries) return;
     this.reconnectTimer = setTimeout(() => {
       this.open((signal) => findOrStartServer({ ...this.options.start(), signal })).catch(
@@ -243,7 +249,7 @@ export class ServerLink implements PanelLink {
           if (asOneBitError(error).code !== 'cancelled') this.reconnectLater();
         },
       );
-    }, wait);
+    }, this.backOff.remainingMs);
     this.reconnectTimer.unref();
   }
 

@@ -30,6 +30,7 @@ const userSettings = {
   'editor.minimap.enabled': false,
   'window.menuBarVisibility': 'hidden',
   'files.simpleDialog.enable': true,
+  'workbench.reduceMotion': 'on',
 };
 
 /** The folders of one run of VS Code; nothing of the user's own is touched. */
@@ -42,7 +43,10 @@ export interface Folders {
   user: string;
 }
 
-export async function makeFolders(settings: Record<string, unknown> = {}): Promise<Folders> {
+export type Settings = Record<string, unknown>;
+
+/** @param settingsOf settings beside the quiet ones; they may name the folders */
+export async function makeFolders(settingsOf: (folders: Folders) => Settings = () => ({})): Promise<Folders> {
   // Not under the project: VS Code puts Unix sockets here, whose paths may be 107 characters at most.
   const base = await mkdtemp(join(tmpdir(), 'onebit-wb-'));
   const folders = {
@@ -59,6 +63,8 @@ export async function makeFolders(settings: Record<string, unknown> = {}): Promi
   ]) {
     await mkdir(folder, { recursive: true });
   }
+  // The server stops soon after the last window has gone, so that a test need not wait a minute for it.
+  const settings = { 'onebit.server.stopAfterSeconds': 2, ...settingsOf(folders) };
   const all = { ...userSettings, ...settings };
   await writeFile(join(folders.user, 'User', 'settings.json'), JSON.stringify(all, null, 2));
   // Settings of scope "machine" count only here.
@@ -80,8 +86,6 @@ function environment({ base, state }: Pick<Folders, 'base' | 'state'>): NodeJS.P
     XDG_RUNTIME_DIR: join(base, 'tmp'),
     VSCODE_IPC_HOOK_CLI: '',
     ONEBIT_STATE: state,
-    // The server stops soon after the last window has gone, so that a test need not wait a minute for it.
-    ONEBIT_LEASE_SECONDS: '2',
   };
 }
 

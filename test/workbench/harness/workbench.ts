@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
 import { inject } from 'vitest';
-import { CodeServer, makeFolders, type Folders } from './code-server.ts';
+import { findServer } from '../../../extension/server-link/find-server.ts';
+import { ServerClient } from '../../../extension/server-link/server-client.ts';
+import { CodeServer, makeFolders, type Folders, type Settings } from './code-server.ts';
 import { chromiumPath, output } from './places.ts';
 import { serverProcesses } from './processes.ts';
 
@@ -12,7 +14,7 @@ const quiet = ['--disable-background-networking', '--disable-component-update', 
 
 export interface WorkbenchOptions {
   /** Settings beside the quiet ones. */
-  settings?: Record<string, unknown>;
+  settings?: (folders: Folders) => Settings;
   /** Fills the workspace before it is opened. */
   prepare?: (folders: Folders) => Promise<void>;
 }
@@ -23,7 +25,7 @@ export class Workbench {
     readonly folders: Folders,
     private readonly codeServer: CodeServer,
     private readonly browser: Browser,
-    private current: Page,
+    readonly page: Page,
   ) {}
 
   static async open({ settings, prepare }: WorkbenchOptions = {}): Promise<Workbench> {
@@ -33,10 +35,6 @@ export class Workbench {
     const browser = await chromium.launch({ executablePath: chromiumPath(), args: [...flags, ...quiet] });
     const page = await openPage(browser, codeServer, folders);
     return new Workbench(folders, codeServer, browser, page);
-  }
-
-  get page(): Page {
-    return this.current;
   }
 
   /** The status bar item of the extension. */
@@ -115,14 +113,44 @@ export class Workbench {
     await until('the window is closed', () => this.page.isClosed());
   }
 
-  /** Opens the workspace in a new window, after the former was closed. */
-  async openWindow(): Promise<void> {
-    this.current = await openPage(this.browser, this.codeServer, this.folders);
+  /** Another window on the same workspace; close its page's context, not it. */
+  async secondWindow(): Promise<Workbench> {
+    const page = await openPage(this.browser, this.codeServer, this.folders);
+    return new Workbench(this.folders, this.codeServer, this.browser, page);
   }
 
   async reload(): Promise<void> {
     await this.page.reload();
     await ready(this.page);
+  }
+
+  /** A client of the server that the extension has started, beside the extension's own. */
+  async client(): Promise<ServerClient> {
+    const address = await findServer(this.folders.state);
+    if (address === undefined) throw new Error('No server runs.');
+    return ServerClient.connect(address, { client: 'workbench test', version: '0' });
+  }
+
+  /** Keeps every text that notifications and the status bar item show from now on, however short. */
+  async recordTexts(): Promise<void> {
+    await this.page.evaluate((selectors) => {
+      const seen = new Set<string>();
+      const record = (): void => {
+        for (const element of document.querySelectorAll(selectors)) seen.add(element.textContent ?? '');
+      };
+      new MutationObserver(record).observe(document.body, {
+        childList: true,
+        subtree: true,
+        characterData: true,
+      });
+      record();
+      Object.assign(window, { onebitSeen: seen });
+    }, '.notifications-toasts .notification-list-item, .statusbar-item');
+  }
+
+  /** What `recordTexts` has kept. */
+  recordedTexts(): Promise<string[]> {
+    return this.page.evaluate(() => [...(window as unknown as { onebitSeen: Set<string> }).onebitSeen]);
   }
 
   /** Ends everything and removes the folders; kills what the extension should have ended. */
