@@ -1,0 +1,254 @@
+import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
+import { element, setAttribute, setText, show } from './element.ts';
+import { formatBytes, formatDuration, formatInteger, formatRatio, none } from './format.ts';
+import type { Host } from './host.ts';
+import { deviceText, isRuntimePart, partText, shrink } from './memory-text.ts';
+import type { PanelState } from './panel-state.ts';
+import { notice, section } from './section.ts';
+import { button, progressRing } from './toolkit.ts';
+
+interface Row {
+  element: HTMLElement;
+  packedBar: HTMLElement;
+  fp16Bar: HTMLElement;
+  packed: HTMLElement;
+  fp16: HTMLElement;
+  ratio: HTMLElement;
+}
+
+interface Figure {
+  element: HTMLElement;
+  value: HTMLElement;
+  detail: HTMLElement;
+}
+
+/** How much memory the model takes, part by part, against what it would take in fp16. */
+export class FootprintView {
+  readonly element: HTMLElement;
+  private readonly unload = button('Unload', () => this.host.post({ type: 'unloadModel' }), {
+    description: 'Unload the model and free its memory',
+  });
+  private readonly choose = button('Choose Model…', () => this.host.post({ type: 'chooseModel' }));
+  private readonly notice = notice(progressRing);
+  private readonly figures = {
+    model: figure('Model'),
+    bits: figure('Bits per linear weight'),
+    cache: figure('KV cache'),
+    process: figure('Server process'),
+    device: figure('Device'),
+  };
+  private readonly figureList: HTMLElement;
+  private readonly table: HTMLElement;
+  private readonly rows = new Map<string, Row>();
+  private readonly modelRows = element('tbody');
+  private readonly totalRow = makeRow('Model', 'All of the above', 'total');
+  private readonly runtimeRows = element('tbody');
+
+  constructor(private readonly host: Host) {
+    const made = section('Memory', 'memory');
+    this.element = made.element;
+    made.tools.append(this.unload, this.choose);
+    this.figureList = element(
+      'dl',
+      { class: 'figures' },
+      ...Object.values(this.figures).map((f) => f.element),
+    );
+    this.table = element(
+      'table',
+      { class: 'parts' },
+      element('caption', { class: 'sr-only' }, 'Bytes of each part of the model, packed and in fp16'),
+      element(
+        'thead',
+        {},
+        element(
+          'tr',
+          {},
+          element('th', { scope: 'col' }, 'Part'),
+          element(
+            'th',
+            { scope: 'col', class: 'part-bars' },
+            element('span', { class: 'swatch swatch-packed', 'aria-hidden': 'true' }),
+            'in memory ',
+            element('span', { class: 'swatch swatch-fp16', 'aria-hidden': 'true' }),
+            'in fp16',
+          ),
+          element('th', { scope: 'col', class: 'number' }, 'In memory'),
+          element('th', { scope: 'col', class: 'number' }, 'fp16'),
+          element('th', { scope: 'col', class: 'number' }, 'Smaller'),
+        ),
+      ),
+      this.modelRows,
+      element('tbody', { class: 'part-total' }, this.totalRow.element),
+      this.runtimeRows,
+    );
+    made.body.append(this.notice.element, this.figureList, this.table);
+  }
+
+  update(state: PanelState): void {
+    const status = state.memory?.model;
+    const report = status?.state === 'ready' ? status.memory : undefined;
+    show(this.unload, report !== undefined);
+    show(this.choose, report !== undefined);
+    show(this.figureList, state.memory !== undefined);
+    show(this.table, report !== undefined);
+    this.showNotice(state);
+    this.showProcess(state);
+    for (const name of ['model', 'bits', 'cache', 'device'] as const) {
+      show(this.figures[name].element, report !== undefined);
+    }
+    if (report !== undefined) {
+      this.showFigures(report);
+      this.showParts(report);
+    }
+  }
+
+  private showNotice(state: PanelState): void {
+    const status = state.memory?.model;
+    const chooseModel = () => button('Choose Model…', () => this.host.post({ type: 'chooseModel' }));
+    const load = (model: string, label: string) => () => [
+      button(label, () => this.host.post({ type: 'loadModel', model }), { primary: true }),
+      chooseModel(),
+    ];
+    const loaded = status?.model;
+    if (status === undefined) {
+      this.notice.set({ key: 'wait', title: 'Reading the memory of the server…', busy: true });
+    } else if (status.state === 'loading') {
+      const percent = status.progress === undefined ? '' : ` ${Math.round(status.progress * 100)}%`;
+      this.notice.set({
+        key: 'loading',
+        title: `Loading ${loaded?.name ?? 'the model'}…${percent}`,
+        busy: true,
+      });
+    } else if (status.state === 'failed') {
+      this.notice.set({
+        key: `failed ${loaded?.id ?? ''}`,
+        title: `${loaded?.name ?? 'The model'} could not be loaded`,
+        text: status.error,
+        tone: 'error',
+        actions: loaded === undefined ? () => [chooseModel()] : load(loaded.id, 'Try Again'),
+      });
+    } else if (status.state === 'unloaded' && loaded !== undefined) {
+      this.notice.set({
+        key: `unloaded ${loaded.id}`,
+        title: `${loaded.name} is not in memory`,
+        text: 'It loads by itself at the next completion.',
+        actions: load(loaded.id, 'Load Now'),
+      });
+    } else if (status.state === 'ready') {
+      this.notice.set(undefined);
+    } else {
+      this.notice.set({
+        key: 'none',
+        title: 'No model is loaded',
+        text: 'The starter model comes with OneBit and works offline.',
+        actions: load('starter', 'Load Starter Model'),
+      });
+    }
+  }
+
+  private showProcess(state: PanelState): void {
+    if (state.memory === undefined) return;
+    const { rssBytes, heapBytes, uptimeSeconds } = state.memory.process;
+    const { process } = this.figures;
+    setText(process.value, formatBytes(rssBytes));
+    setText(process.detail, `resident; heap ${formatBytes(heapBytes)}; up ${formatDuration(uptimeSeconds)}`);
+  }
+
+  private showFigures(report: MemoryReport): void {
+    const { model, bits, cache, device } = this.figures;
+    const ratio = shrink(report.modelBytes, report.fp16ModelBytes);
+    setText(model.value, formatBytes(report.modelBytes));
+    setText(
+      model.detail,
+      ratio === undefined
+        ? ''
+        : `${formatBytes(report.fp16ModelBytes)} in fp16, ${formatRatio(ratio)} as much`,
+    );
+    const linear = report.bitsPerLinearWeight;
+    setText(bits.value, Number.isFinite(linear) && linear > 0 ? linear.toFixed(2) : none);
+    setText(bits.detail, 'fp16 has 16');
+    setText(cache.value, formatBytes(report.kvCacheBytes));
+    setText(cache.detail, `${formatInteger(report.contextLength)} tokens of context`);
+    const words = deviceText(report.device);
+    setText(device.value, words.kind);
+    setText(device.detail, words.detail);
+  }
+
+  private showParts(report: MemoryReport): void {
+    const largest = Math.max(1, ...report.parts.flatMap((part) => [part.bytes, part.fp16Bytes]));
+    const place = (parent: HTMLElement, parts: MemoryPart[]) => {
+      const wanted = parts.map((part) => {
+        const text = partText[part.part];
+        const row = this.rows.get(part.part) ?? makeRow(text.name, text.description, part.part);
+        this.rows.set(part.part, row);
+        fillRow(row, part.bytes, part.fp16Bytes, largest);
+        return row.element;
+      });
+      if (wanted.length !== parent.children.length || wanted.some((row, i) => row !== parent.children[i])) {
+        parent.replaceChildren(...wanted);
+      }
+    };
+    place(
+      this.modelRows,
+      report.parts.filter((part) => !isRuntimePart(part)),
+    );
+    place(this.runtimeRows, report.parts.filter(isRuntimePart));
+    fillRow(
+      this.totalRow,
+      report.modelBytes,
+      report.fp16ModelBytes,
+      Math.max(largest, report.fp16ModelBytes),
+    );
+  }
+}
+
+function figure(label: string): Figure {
+  const value = element('span', { class: 'figure-value' });
+  const detail = element('span', { class: 'figure-detail' });
+  return {
+    element: element('div', { class: 'figure' }, element('dt', {}, label), element('dd', {}, value, detail)),
+    value,
+    detail,
+  };
+}
+
+function makeRow(name: string, description: string, part: string): Row {
+  const packedBar = element('div', { class: 'bar bar-packed' });
+  const fp16Bar = element('div', { class: 'bar bar-fp16' });
+  const packed = element('td', { class: 'number' });
+  const fp16 = element('td', { class: 'number' });
+  const ratio = element('td', { class: 'number' });
+  return {
+    element: element(
+      'tr',
+      { 'data-part': part },
+      element('th', { scope: 'row', title: description }, name),
+      // The figures say the same: readers need not hear the bars.
+      element('td', { class: 'part-bars', 'aria-hidden': 'true' }, packedBar, fp16Bar),
+      packed,
+      fp16,
+      ratio,
+    ),
+    packedBar,
+    fp16Bar,
+    packed,
+    fp16,
+    ratio,
+  };
+}
+
+function fillRow(row: Row, bytes: number, fp16Bytes: number, largest: number): void {
+  setBar(row.packedBar, bytes / largest);
+  setBar(row.fp16Bar, fp16Bytes / largest);
+  setText(row.packed, formatBytes(bytes));
+  setText(row.fp16, fp16Bytes > 0 ? formatBytes(fp16Bytes) : none);
+  const ratio = shrink(bytes, fp16Bytes);
+  setText(row.ratio, ratio === undefined ? none : formatRatio(ratio));
+}
+
+/** Something there is always to be seen: at least a hair's width. */
+function setBar(bar: HTMLElement, share: number): void {
+  setAttribute(bar, 'hidden', share <= 0);
+  const width = `max(${(share * 100).toFixed(3)}%, 2px)`;
+  if (bar.style.width !== width) bar.style.width = width;
+}

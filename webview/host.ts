@@ -1,0 +1,53 @@
+import type { FromPanel } from '../server/protocol/panel.ts';
+
+export interface Sort {
+  column: string;
+  descending: boolean;
+}
+
+/** What the panel keeps of the user's choices while it is hidden and after a reload of the window. */
+export interface UiState {
+  /** Job whose curve is shown. */
+  job?: string;
+  /** Names of curves switched off. */
+  hiddenCurves?: string[];
+  logarithmic?: boolean;
+  sort?: Sort;
+  projection?: string;
+  /** Model whose layers were asked for, and the teacher they were compared with. */
+  inspect?: { model: string; teacher?: string };
+  scroll?: number;
+}
+
+/** The window around the panel: messages out, state kept. */
+export interface Host {
+  post(message: FromPanel): void;
+  readonly ui: UiState;
+  /** Merges into the state that is kept. */
+  keep(change: UiState): void;
+}
+
+interface VsCodeApi {
+  postMessage(message: FromPanel): void;
+  getState(): unknown;
+  setState(state: UiState): void;
+}
+
+declare function acquireVsCodeApi(): VsCodeApi;
+
+/** May be called once in the life of a webview. */
+export function connectHost(): Host {
+  const api = acquireVsCodeApi();
+  const kept = api.getState();
+  let ui: UiState = typeof kept === 'object' && kept !== null ? kept : {};
+  return {
+    post: (message) => api.postMessage(message),
+    get ui() {
+      return ui;
+    },
+    keep: (change) => {
+      ui = { ...ui, ...change };
+      api.setState(ui);
+    },
+  };
+}

@@ -1,0 +1,143 @@
+import type { InspectLayersResult, LayerStatistics } from '../server/protocol/inspect.ts';
+import { formatInteger, formatPercent, formatStatistic, none } from './format.ts';
+import type { Sort } from './host.ts';
+
+export interface LayerColumn {
+  id: string;
+  label: string;
+  description: string;
+  numeric: boolean;
+  /** What rows are ordered by; undefined goes last in either direction. */
+  key: (layer: LayerStatistics) => number | undefined;
+  text: (layer: LayerStatistics) => string;
+}
+
+function distributionColumns(vector: 'g' | 'h', side: string): LayerColumn[] {
+  const words = { mean: 'Mean', std: 'Standard deviation', min: 'Smallest', max: 'Largest' } as const;
+  return (['mean', 'std', 'min', 'max'] as const).map((statistic) => ({
+    id: `${vector}.${statistic}`,
+    label: `${vector} ${statistic}`,
+    description: `${words[statistic]} of ${vector}, the fp16 vector on the ${side} side`,
+    numeric: true,
+    key: (layer) => layer[vector][statistic],
+    text: (layer) => formatStatistic(layer[vector][statistic]),
+  }));
+}
+
+const always: LayerColumn[] = [
+  {
+    id: 'shape',
+    label: 'Shape',
+    description: 'Rows × columns of the sign matrix',
+    numeric: true,
+    key: (layer) => layer.rows * layer.columns,
+    text: (layer) => `${formatInteger(layer.rows)} × ${formatInteger(layer.columns)}`,
+  },
+  {
+    id: 'positiveShare',
+    label: '+1 signs',
+    description: 'Share of +1 among the signs; 50% is balanced',
+    numeric: true,
+    key: (layer) => layer.positiveShare,
+    text: (layer) => formatPercent(layer.positiveShare, 2),
+  },
+];
+
+const withTeacher: LayerColumn[] = [
+  {
+    id: 'relativeError',
+    label: 'Error',
+    description: 'Reconstruction error against the teacher: ‖W − S ⊙ (h gᵀ)‖ ÷ ‖W‖',
+    numeric: true,
+    key: (layer) => layer.relativeError,
+    text: (layer) => (layer.relativeError === undefined ? none : formatStatistic(layer.relativeError)),
+  },
+  {
+    id: 'signAgreement',
+    label: 'Same signs',
+    description: "Share of signs equal to the teacher's",
+    numeric: true,
+    key: (layer) => layer.signAgreement,
+    text: (layer) => (layer.signAgreement === undefined ? none : formatPercent(layer.signAgreement, 2)),
+  },
+];
+
+/** The columns for a result; those about the teacher only where one was given. */
+export function layerColumns(result: InspectLayersResult): LayerColumn[] {
+  const order = new Map(result.layers.map((layer, i) => [layer.name, i]));
+  const compared = result.layers.some(
+    (layer) => layer.relativeError !== undefined || layer.signAgreement !== undefined,
+  );
+  return [
+    {
+      id: 'name',
+      label: 'Matrix',
+      description: 'Name of the 1-bit matrix; sorts in the order of the model',
+      numeric: false,
+      key: (layer) => order.get(layer.name),
+      text: (layer) => shortName(layer.name),
+    },
+    ...always,
+    ...(compared ? withTeacher : []),
+    ...distributionColumns('g', 'input'),
+    ...distributionColumns('h', 'output'),
+  ];
+}
+
+/** Every name begins with `model.layers.`: it says nothing and takes the room. */
+export function shortName(name: string): string {
+  return name.replace(/^model\.(?=layers\.)/, '');
+}
+
+/** The rows in order. Equal keys, and no sort at all, keep the order of the model. */
+export function sortLayers(
+  layers: LayerStatistics[],
+  columns: LayerColumn[],
+  sort: Sort | undefined,
+): LayerStatistics[] {
+  const column = columns.find((c) => c.id === sort?.column);
+  if (column === undefined || sort === undefined) return layers;
+  const direction = sort.descending ? -1 : 1;
+  return [...layers].sort((a, b) => {
+    const [x, y] = [column.key(a), column.key(b)];
+    if (x === undefined || Number.isNaN(x)) return y === undefined || Number.isNaN(y) ? 0 : 1;
+    if (y === undefined || Number.isNaN(y)) return -1;
+    return direction * (x - y);
+  });
+}
+
+/** The order after a click on a column's head: ascending, descending, as in the model. */
+export function nextSort(sort: Sort | undefined, column: string): Sort | undefined {
+  if (sort?.column !== column) return { column, descending: false };
+  return sort.descending ? undefined : { column, descending: true };
+}
+
+/** The kinds of matrix that there are, in the order of the model. */
+export function projections(layers: LayerStatistics[]): string[] {
+  return [...new Set(layers.map((layer) => layer.projection))];
+}
+
+/** One line over the table. Means are over the weights, so that large matrices count as they should. */
+export function layersSummary(layers: LayerStatistics[]): string {
+  const weights = layers.reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
+  if (weights === 0) return 'No 1-bit matrices';
+  const mean = (value: (layer: LayerStatistics) => number | undefined) => {
+    let sum = 0;
+    for (const layer of layers) {
+      const one = value(layer);
+      if (one === undefined) return undefined;
+      sum += one * layer.rows * layer.columns;
+    }
+    return sum / weights;
+  };
+  const parts = [
+    `${formatInteger(layers.length)} ${layers.length === 1 ? 'matrix' : 'matrices'}`,
+    `${formatInteger(weights)} signs`,
+    `${formatPercent(mean((layer) => layer.positiveShare) ?? NaN, 2)} are +1`,
+  ];
+  const error = mean((layer) => layer.relativeError);
+  if (error !== undefined) parts.push(`mean error ${formatStatistic(error)}`);
+  const agreement = mean((layer) => layer.signAgreement);
+  if (agreement !== undefined) parts.push(`${formatPercent(agreement, 2)} as in the teacher`);
+  return parts.join(' · ');
+}

@@ -1,0 +1,27 @@
+import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
+
+/** What each part is, in words. */
+export const partText: Record<MemoryPart['part'], { name: string; description: string }> = {
+  signs: { name: 'Signs', description: 'One bit for each weight of the linear layers' },
+  values: { name: 'Values g, h', description: 'Two fp16 vectors for each linear layer' },
+  embedding: { name: 'Embedding', description: 'Token vectors, kept in fp16' },
+  head: { name: 'Head', description: 'Output projection to the vocabulary, kept in fp16' },
+  norms: { name: 'Norms', description: 'Weights of the normalisations' },
+  'kv-cache': { name: 'KV cache', description: 'Keys and values of the tokens in context' },
+  scratch: { name: 'Scratch', description: 'Working memory of the engine' },
+};
+
+/** Exists only while the model runs; has no place in the comparison with fp16. */
+export function isRuntimePart(part: MemoryPart): boolean {
+  return part.part === 'kv-cache' || part.part === 'scratch';
+}
+
+/** Times smaller than fp16; undefined where there is nothing to compare with. */
+export function shrink(bytes: number, fp16Bytes: number): number | undefined {
+  return bytes > 0 && fp16Bytes > 0 ? fp16Bytes / bytes : undefined;
+}
+
+/** `GPU · NVIDIA H200 · webgpu` */
+export function deviceText(device: MemoryReport['device']): { kind: string; detail: string } {
+  return { kind: device.kind.toUpperCase(), detail: [device.name, device.path].filter(Boolean).join(' · ') };
+}
