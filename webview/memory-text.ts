@@ -4,6 +4,7 @@ import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
 export const partText: Record<MemoryPart['part'], { name: string; description: string }> = {
   signs: { name: 'Signs', description: 'One bit for each weight of the linear layers' },
   values: { name: 'Values g, h', description: 'Two fp16 vectors for each linear layer' },
+  weights: { name: 'Weights', description: 'Linear layers of a full-precision model' },
   embedding: { name: 'Embedding', description: 'Token vectors, kept in fp16' },
   head: { name: 'Head', description: 'Output projection to the vocabulary, kept in fp16' },
   norms: { name: 'Norms', description: 'Weights of the normalisations' },

@@ -19,8 +19,11 @@ export interface LinkState {
 export interface PanelLink {
   readonly state: LinkState;
   onDidChangeState(listener: (state: LinkState) => void): Ending;
-  /** Finds or starts the server; rejects when it cannot be started. Does nothing when connected. */
-  connect(): Promise<void>;
+  /**
+   * Finds or starts the server; rejects when it cannot be started. Does nothing when connected.
+   * With `asked: false` (nobody pressed anything) a server that the user stopped stays stopped.
+   */
+  connect(options?: { asked?: boolean }): Promise<void>;
   /** Rejects when not connected, and with the server's error. The signal cancels the request on the server. */
   request<M extends keyof Requests>(
     method: M,

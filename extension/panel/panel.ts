@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto';
+import * as vscode from 'vscode';
+import type { FromPanel } from '../../server/protocol/panel.ts';
+import { panelHtml } from './panel-html.ts';
+import type { PanelLink } from './panel-link.ts';
+import { type PanelActions, PanelSession } from './panel-session.ts';
+
+const viewType = 'onebit.panel';
+
+/** The panel in this window: at most one, put back by VS Code after a reload of the window. */
+export class OneBitPanel implements vscode.Disposable {
+  private static current: OneBitPanel | undefined;
+  private readonly disposables: vscode.Disposable[] = [];
+
+  /** Brings the panel to the front, making it if there is none. */
+  static show(context: vscode.ExtensionContext, link: PanelLink): void {
+    if (OneBitPanel.current !== undefined) {
+      OneBitPanel.current.panel.reveal();
+      return;
+    }
+    const panel = vscode.window.createWebviewPanel(viewType, 'OneBit', vscode.ViewColumn.Active);
+    OneBitPanel.current = new OneBitPanel(context, link, panel);
+  }
+
+  /** Lets VS Code restore the panel after a reload. Call it once, at activation. */
+  static registerSerializer(context: vscode.ExtensionContext, link: PanelLink): vscode.Disposable {
+    return vscode.window.registerWebviewPanelSerializer(viewType, {
+      deserializeWebviewPanel: (panel) => {
+        OneBitPanel.current?.panel.dispose();
+        OneBitPanel.current = new OneBitPanel(context, link, panel);
+        return Promise.resolve();
+      },
+    });
+  }
+
+  private constructor(
+    context: vscode.ExtensionContext,
+    link: PanelLink,
+    private readonly panel: vscode.WebviewPanel,
+  ) {
+    const { webview } = panel;
+    const folder = vscode.Uri.joinPath(context.extensionUri, 'dist');
+    const session = new PanelSession(link, (message) => void webview.postMessage(message), actions);
+    this.disposables.push(
+      session,
+      webview.onDidReceiveMessage((message: FromPanel) => session.receive(message)),
+      // Showing needs nothing here: the page is loaded again then, and says that it is ready.
+      panel.onDidChangeViewState(() => {
+        if (!panel.visible) session.hide();
+      }),
+      panel.onDidDispose(() => this.dispose()),
+    );
+    context.subscriptions.push(this);
+    webview.options = { enableScripts: true, localResourceRoots: [folder] };
+    webview.html = panelHtml({
+      script: webview.asWebviewUri(vscode.Uri.joinPath(folder, 'webview.js')).toString(),
+      style: webview.asWebviewUri(vscode.Uri.joinPath(folder, 'webview.css')).toString(),
+      cspSource: webview.cspSource,
+      nonce: randomBytes(16).toString('base64url'),
+    });
+  }
+
+  dispose(): void {
+    if (OneBitPanel.current === this) OneBitPanel.current = undefined;
+    for (const disposable of this.disposables.splice(0)) disposable.dispose();
+  }
+}
+
+const command = (id: string) => () => void vscode.commands.executeCommand(id);
+
+const actions: PanelActions = {
+  chooseModel: command('onebit.chooseModel'),
+  quantize: command('onebit.quantize'),
+  distill: command('onebit.distill'),
+  showLog: command('onebit.showLog'),
+  openFolder: (folder) => {
+    const uri = vscode.Uri.file(folder);
+    // There is no file manager to reveal it in where VS Code runs in a browser or on another machine.
+    const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
+    if (local) void vscode.commands.executeCommand('revealFileInOS', uri);
+    else void vscode.commands.executeCommand('vscode.openFolder', uri, { forceNewWindow: true });
+  },
+  chooseTeacher: async () => {
+    const chosen = await vscode.window.showOpenDialog({
+      canSelectFiles: false,
+      canSelectFolders: true,
+      title: 'Folder of the full-precision teacher',
+      openLabel: 'Compare',
+    });
+    return chosen?.[0]?.fsPath;
+  },
+  showError: (message) => void vscode.window.showErrorMessage(`OneBit: ${message}`),
+};
