@@ -39,7 +39,8 @@ export class ConnectionView {
         ? []
         : [model.name, kindText[model.kind], `${formatCount(model.parameters)} parameters`];
     if (status !== undefined && status.active + status.queued > 0) {
-      parts.push(`${status.active} running, ${status.queued} waiting`);
+      const waiting = status.queued > 0 ? `, ${status.queued} waiting` : '';
+      parts.push(`${status.active} ${status.active === 1 ? 'completion' : 'completions'}${waiting}`);
     }
     setText(this.model, parts.join(' · '));
     show(this.model, state.connection === 'connected' && parts.length > 0);

@@ -21,7 +21,7 @@ export class CurveView {
     this.host.keep({ job: id });
     this.changed();
   });
-  private readonly logarithmic = checkbox('Log scale', (checked) => {
+  private readonly logarithmic = checkbox('Losses on log scale', (checked) => {
     this.host.keep({ logarithmic: checked });
     this.changed();
   });
@@ -162,8 +162,11 @@ export class CurveView {
             `Step ${formatInteger(metric.step)}`,
             formatDuration(metric.seconds),
             `${formatInteger(metric.tokensPerSecond)} tokens/s`,
-            `learning rate ${metric.learningRate.toExponential(1)}`,
-          ].join(' · ');
+            `learning rate ${Number(metric.learningRate.toPrecision(2))}`,
+          ]
+            // Breaks between the figures, not inside them.
+            .map((part) => part.replaceAll(' ', '\u00a0'))
+            .join(' · ');
     setText(this.step, text);
     setAttribute(this.canvas, 'aria-valuemin', String(this.data.steps[0] ?? 0));
     setAttribute(this.canvas, 'aria-valuemax', String(this.data.steps.at(-1) ?? 0));

@@ -36,7 +36,7 @@ export const curveKinds: CurveKind[] = [
     name: 'hidden',
     label: 'Hidden',
     description: 'Distance from the teacher’s hidden states',
-    colour: '--vscode-charts-orange',
+    colour: '--vscode-charts-yellow',
     dash: [2, 3],
     scale: 'loss',
   },

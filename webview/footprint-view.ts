@@ -40,9 +40,9 @@ export class FootprintView {
   private readonly figureList: HTMLElement;
   private readonly table: HTMLElement;
   private readonly rows = new Map<string, Row>();
-  private readonly modelRows = element('tbody');
+  private readonly modelRows = element('tbody', { role: 'rowgroup' });
   private readonly totalRow = makeRow('Model', 'All of the above', 'total');
-  private readonly runtimeRows = element('tbody');
+  private readonly runtimeRows = element('tbody', { role: 'rowgroup' });
 
   constructor(private readonly host: Host) {
     const made = section('Memory', 'memory');
@@ -53,32 +53,33 @@ export class FootprintView {
       { class: 'figures' },
       ...Object.values(this.figures).map((f) => f.element),
     );
+    // The roles are those of a table by itself; they stand here because the narrow layout takes them away.
     this.table = element(
       'table',
-      { class: 'parts' },
+      { class: 'parts', role: 'table' },
       element('caption', { class: 'sr-only' }, 'Bytes of each part of the model, packed and in fp16'),
       element(
         'thead',
-        {},
+        { role: 'rowgroup' },
         element(
           'tr',
-          {},
-          element('th', { scope: 'col' }, 'Part'),
+          { role: 'row' },
+          element('th', { role: 'columnheader' }, 'Part'),
           element(
             'th',
-            { scope: 'col', class: 'part-bars' },
+            { role: 'columnheader', class: 'part-bars' },
             element('span', { class: 'swatch swatch-packed', 'aria-hidden': 'true' }),
             'in memory ',
             element('span', { class: 'swatch swatch-fp16', 'aria-hidden': 'true' }),
             'in fp16',
           ),
-          element('th', { scope: 'col', class: 'number' }, 'In memory'),
-          element('th', { scope: 'col', class: 'number' }, 'fp16'),
-          element('th', { scope: 'col', class: 'number' }, 'Smaller'),
+          element('th', { role: 'columnheader', class: 'number' }, 'In memory'),
+          element('th', { role: 'columnheader', class: 'number' }, 'fp16'),
+          element('th', { role: 'columnheader', class: 'number' }, 'Smaller'),
         ),
       ),
       this.modelRows,
-      element('tbody', { class: 'part-total' }, this.totalRow.element),
+      element('tbody', { role: 'rowgroup', class: 'part-total' }, this.totalRow.element),
       this.runtimeRows,
     );
     made.body.append(this.notice.element, this.figureList, this.table);
@@ -151,7 +152,7 @@ export class FootprintView {
     const { rssBytes, heapBytes, uptimeSeconds } = state.memory.process;
     const { process } = this.figures;
     setText(process.value, formatBytes(rssBytes));
-    setText(process.detail, `resident; heap ${formatBytes(heapBytes)}; up ${formatDuration(uptimeSeconds)}`);
+    setText(process.detail, `heap ${formatBytes(heapBytes)}, up ${formatDuration(uptimeSeconds)}`);
   }
 
   private showFigures(report: MemoryReport): void {
@@ -215,16 +216,15 @@ function figure(label: string): Figure {
 function makeRow(name: string, description: string, part: string): Row {
   const packedBar = element('div', { class: 'bar bar-packed' });
   const fp16Bar = element('div', { class: 'bar bar-fp16' });
-  const packed = element('td', { class: 'number' });
-  const fp16 = element('td', { class: 'number' });
-  const ratio = element('td', { class: 'number' });
+  const packed = element('td', { role: 'cell', class: 'number' });
+  const fp16 = element('td', { role: 'cell', class: 'number' });
+  const ratio = element('td', { role: 'cell', class: 'number' });
   return {
     element: element(
       'tr',
-      { 'data-part': part },
-      element('th', { scope: 'row', title: description }, name),
-      // The figures say the same: readers need not hear the bars.
-      element('td', { class: 'part-bars', 'aria-hidden': 'true' }, packedBar, fp16Bar),
+      { role: 'row', 'data-part': part },
+      element('th', { role: 'rowheader', title: description }, name),
+      element('td', { role: 'cell', class: 'part-bars' }, packedBar, fp16Bar),
       packed,
       fp16,
       ratio,

@@ -3,7 +3,7 @@ import { arrange, element, setAttribute, setText, show } from './element.ts';
 import { baseName, formatPercent } from './format.ts';
 import type { Host } from './host.ts';
 import { jobShare, jobStateText, jobStatusText, jobTitle } from './job-text.ts';
-import { isActive, orderJobs, type PanelState } from './panel-state.ts';
+import { curveJob, isActive, orderJobs, type PanelState } from './panel-state.ts';
 import { notice, section } from './section.ts';
 import { button, progressRing } from './toolkit.ts';
 
@@ -54,6 +54,7 @@ export class JobsView {
 
   update(state: PanelState): void {
     const jobs = orderJobs(state.jobs);
+    const curve = curveJob(state, this.host.ui.job);
     const shown = this.all ? jobs : jobs.filter((job, i) => i < shownAtFirst || isActive(job));
     const empty = jobs.length === 0;
     show(this.list, !empty);
@@ -79,7 +80,8 @@ export class JobsView {
       shown.map((job) => {
         const card = this.cards.get(job.id) ?? this.makeCard(job);
         this.cards.set(job.id, card);
-        this.fill(card, job, (state.metrics[job.id]?.length ?? 0) > 0);
+        const measured = (state.metrics[job.id]?.length ?? 0) > 0;
+        this.fill(card, job, measured && job.id !== curve?.id);
         return card.element;
       }),
     );
@@ -133,7 +135,7 @@ export class JobsView {
     };
   }
 
-  private fill(card: Card, job: Job, measured: boolean): void {
+  private fill(card: Card, job: Job, otherCurve: boolean): void {
     setAttribute(card.element, 'data-state', job.state);
     setText(card.title, jobTitle(job));
     setText(card.target, `→ ${baseName(job.spec.output)}`);
@@ -160,6 +162,6 @@ export class JobsView {
     show(card.error, job.error !== undefined && job.state !== 'cancelled');
     setText(card.error, job.error?.message ?? '');
     show(card.cancel, isActive(job));
-    show(card.curve, measured);
+    show(card.curve, otherCurve);
   }
 }

@@ -7,10 +7,14 @@ export interface LayerColumn {
   label: string;
   description: string;
   numeric: boolean;
+  /** Its CSS grid track. */
+  track: string;
   /** What rows are ordered by; undefined goes last in either direction. */
   key: (layer: LayerStatistics) => number | undefined;
   text: (layer: LayerStatistics) => string;
 }
+
+const narrow = 'minmax(92px, 1fr)';
 
 function distributionColumns(vector: 'g' | 'h', side: string): LayerColumn[] {
   const words = { mean: 'Mean', std: 'Standard deviation', min: 'Smallest', max: 'Largest' } as const;
@@ -19,6 +23,7 @@ function distributionColumns(vector: 'g' | 'h', side: string): LayerColumn[] {
     label: `${vector} ${statistic}`,
     description: `${words[statistic]} of ${vector}, the fp16 vector on the ${side} side`,
     numeric: true,
+    track: narrow,
     key: (layer) => layer[vector][statistic],
     text: (layer) => formatStatistic(layer[vector][statistic]),
   }));
@@ -30,6 +35,7 @@ const always: LayerColumn[] = [
     label: 'Shape',
     description: 'Rows × columns of the sign matrix',
     numeric: true,
+    track: 'minmax(118px, 1fr)',
     key: (layer) => layer.rows * layer.columns,
     text: (layer) => `${formatInteger(layer.rows)} × ${formatInteger(layer.columns)}`,
   },
@@ -38,6 +44,7 @@ const always: LayerColumn[] = [
     label: '+1 signs',
     description: 'Share of +1 among the signs; 50% is balanced',
     numeric: true,
+    track: narrow,
     key: (layer) => layer.positiveShare,
     text: (layer) => formatPercent(layer.positiveShare, 2),
   },
@@ -49,6 +56,7 @@ const withTeacher: LayerColumn[] = [
     label: 'Error',
     description: 'Reconstruction error against the teacher: ‖W − S ⊙ (h gᵀ)‖ ÷ ‖W‖',
     numeric: true,
+    track: narrow,
     key: (layer) => layer.relativeError,
     text: (layer) => (layer.relativeError === undefined ? none : formatStatistic(layer.relativeError)),
   },
@@ -57,6 +65,7 @@ const withTeacher: LayerColumn[] = [
     label: 'Same signs',
     description: "Share of signs equal to the teacher's",
     numeric: true,
+    track: narrow,
     key: (layer) => layer.signAgreement,
     text: (layer) => (layer.signAgreement === undefined ? none : formatPercent(layer.signAgreement, 2)),
   },
@@ -74,6 +83,7 @@ export function layerColumns(result: InspectLayersResult): LayerColumn[] {
       label: 'Matrix',
       description: 'Name of the 1-bit matrix; sorts in the order of the model',
       numeric: false,
+      track: 'minmax(210px, 2fr)',
       key: (layer) => order.get(layer.name),
       text: (layer) => shortName(layer.name),
     },

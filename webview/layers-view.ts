@@ -1,19 +1,13 @@
-import type { InspectLayersResult, LayerStatistics } from '../server/protocol/inspect.ts';
+import type { InspectLayersResult } from '../server/protocol/inspect.ts';
 import type { ModelSummary } from '../server/protocol/model.ts';
-import { arrange, element, setAttribute, setText, show } from './element.ts';
+import { element, setAttribute, setText, show } from './element.ts';
 import { baseName, formatInteger } from './format.ts';
 import type { Host } from './host.ts';
-import {
-  type LayerColumn,
-  layerColumns,
-  layersSummary,
-  nextSort,
-  projections,
-  sortLayers,
-} from './layer-columns.ts';
+import { layersSummary, nextSort, projections } from './layer-columns.ts';
+import { LayersGrid } from './layers-grid.ts';
 import type { PanelState } from './panel-state.ts';
 import { notice, section } from './section.ts';
-import { button, dataGrid, dropdown, gridCell, gridRow, progressRing, setGridTracks } from './toolkit.ts';
+import { button, dropdown, progressRing } from './toolkit.ts';
 
 const everyKind = 'all';
 
@@ -40,12 +34,11 @@ export class LayersView {
     this.changed();
   });
   private readonly kindsLabel = element('div', { class: 'layers-filter' }, this.kinds.element);
-  private readonly grid = dataGrid('1-bit matrices');
-  private readonly scroller = element('div', { class: 'layers-scroll' }, this.grid);
-  private header: { column: LayerColumn; cell: HTMLElement; arrow: HTMLElement }[] = [];
-  private headerRow: HTMLElement | undefined;
-  private rows = new Map<LayerStatistics, HTMLElement>();
-  private shown: InspectLayersResult | undefined;
+  private readonly grid = new LayersGrid((column) => {
+    this.host.keep({ sort: nextSort(this.host.ui.sort, column) });
+    this.changed();
+  });
+  private shown: { result: InspectLayersResult; key: string } | undefined;
   private state: PanelState | undefined;
 
   constructor(
@@ -63,7 +56,7 @@ export class LayersView {
         element('div', {}, this.summary, this.teacher),
         this.kindsLabel,
       ),
-      this.scroller,
+      this.grid.element,
     );
   }
 
@@ -82,7 +75,7 @@ export class LayersView {
     show(this.compare, showTable);
     show(this.read, showTable);
     this.showNotice(state, model);
-    for (const part of [this.summary, this.scroller, this.kindsLabel]) show(part, showTable);
+    for (const part of [this.summary, this.grid.element, this.kindsLabel]) show(part, showTable);
     show(this.teacher, showTable && result.teacher !== undefined);
     if (!showTable) return;
     setText(this.teacher, result.teacher === undefined ? '' : `Compared with ${baseName(result.teacher)}`);
@@ -161,80 +154,19 @@ export class LayersView {
   }
 
   private showTable(result: InspectLayersResult): void {
-    if (this.shown !== result) {
-      this.shown = result;
-      this.build(result);
-    }
     const kinds = projections(result.layers);
     const chosen = kinds.includes(this.host.ui.projection ?? '') ? this.host.ui.projection : undefined;
     this.kinds.set(
       [{ value: everyKind, label: 'All matrices' }, ...kinds.map((kind) => ({ value: kind, label: kind }))],
       chosen ?? everyKind,
     );
+    const { sort } = this.host.ui;
+    const key = JSON.stringify([chosen, sort]);
+    // Jobs and memory change several times a second; the table does not.
+    if (this.shown?.result === result && this.shown.key === key) return;
+    this.shown = { result, key };
     const layers = result.layers.filter((layer) => chosen === undefined || layer.projection === chosen);
     setText(this.summary, layersSummary(layers));
-    const { sort } = this.host.ui;
-    for (const { column, cell, arrow } of this.header) {
-      const sorted = sort?.column === column.id;
-      setAttribute(cell, 'aria-sort', sorted ? (sort.descending ? 'descending' : 'ascending') : 'none');
-      setText(arrow, sorted ? (sort.descending ? '▼' : '▲') : '');
-    }
-    const columns = this.header.map(({ column }) => column);
-    const rows = sortLayers(layers, columns, sort).map((layer) => this.rows.get(layer));
-    arrange(
-      this.grid,
-      [this.headerRow, ...rows].filter((row) => row !== undefined),
-    );
-  }
-
-  private build(result: InspectLayersResult): void {
-    const columns = layerColumns(result);
-    setGridTracks(
-      this.grid,
-      columns.map((column) => ({
-        ...column,
-        align: column.numeric ? 'end' : 'start',
-        track:
-          column.id === 'name'
-            ? 'minmax(210px, 2fr)'
-            : column.id === 'shape'
-              ? 'minmax(118px, 1fr)'
-              : 'minmax(92px, 1fr)',
-      })),
-    );
-    this.headerRow = gridRow(true);
-    this.header = columns.map((column, i) => {
-      const cell = gridCell(i, true, column.label);
-      const arrow = element('span', { class: 'sort-arrow', 'aria-hidden': 'true' });
-      cell.append(arrow);
-      cell.title = `${column.description}. Click to sort.`;
-      cell.classList.toggle('number', column.numeric);
-      const sort = () => {
-        this.host.keep({ sort: nextSort(this.host.ui.sort, column.id) });
-        this.changed();
-      };
-      cell.addEventListener('click', sort);
-      cell.addEventListener('keydown', (event) => {
-        if (event.key !== 'Enter' && event.key !== ' ') return;
-        event.preventDefault();
-        sort();
-      });
-      return { column, cell, arrow };
-    });
-    this.headerRow.append(...this.header.map(({ cell }) => cell));
-    this.rows = new Map(
-      result.layers.map((layer) => {
-        const row = gridRow(false);
-        row.append(
-          ...columns.map((column, i) => {
-            const cell = gridCell(i, false, column.text(layer));
-            cell.classList.toggle('number', column.numeric);
-            if (column.id === 'name') cell.title = layer.name;
-            return cell;
-          }),
-        );
-        return [layer, row];
-      }),
-    );
+    this.grid.show(result, layers, sort);
   }
 }

@@ -8,6 +8,7 @@ const height = 260;
 
 export interface PlotOptions {
   kinds: CurveKind[];
+  /** Losses on a logarithmic scale. Perplexity, an exponential, always is. */
   logarithmic: boolean;
 }
 
@@ -67,7 +68,9 @@ export class Plot {
     const values = kinds.map((kind) => {
       const column = this.data.values[kind.name] ?? this.data.steps.map(() => null);
       // A logarithm has no place for zero and below.
-      return logarithmic ? column.map((value) => (value !== null && value > 0 ? value : null)) : column;
+      return logarithmic || kind.scale === 'perplexity'
+        ? column.map((value) => (value !== null && value > 0 ? value : null))
+        : column;
     });
     return [this.data.steps, ...values];
   }
@@ -97,14 +100,13 @@ export class Plot {
       });
     const hasLoss = kinds.some((kind) => kind.scale === 'loss');
     const hasPerplexity = kinds.some((kind) => kind.scale === 'perplexity');
-    const distr = logarithmic ? 3 : 1;
     return {
       width: Math.max(this.width(), 100),
       height,
       padding: [10, hasPerplexity ? 0 : 12, 0, hasLoss ? 0 : 12],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { x: { time: false }, loss: { distr }, perplexity: { distr } },
+      scales: { x: { time: false }, loss: { distr: logarithmic ? 3 : 1 }, perplexity: { distr: 3 } },
       axes: [
         axis({ size: 32, values: (_, splits) => splits.map((v) => formatInteger(v)), space: 64 }),
         ...(hasLoss ? [vertical('loss', 3)] : []),

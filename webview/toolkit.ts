@@ -9,11 +9,9 @@ import {
   vsCodeDataGrid,
   vsCodeDataGridCell,
   vsCodeDataGridRow,
-  vsCodeDivider,
   vsCodeDropdown,
   vsCodeOption,
   vsCodeProgressRing,
-  vsCodeTag,
 } from '@vscode/webview-ui-toolkit';
 import { arrange, element, setAttribute } from './element.ts';
 
@@ -25,11 +23,9 @@ export function registerToolkit(): void {
     vsCodeDataGrid(),
     vsCodeDataGridCell(),
     vsCodeDataGridRow(),
-    vsCodeDivider(),
     vsCodeDropdown(),
     vsCodeOption(),
     vsCodeProgressRing(),
-    vsCodeTag(),
   );
 }
 
@@ -45,14 +41,6 @@ export function button(
   );
   made.addEventListener('click', onClick);
   return made;
-}
-
-export function divider(): HTMLElement {
-  return element('vscode-divider', { role: 'presentation' });
-}
-
-export function tag(text: string): HTMLElement {
-  return element('vscode-tag', {}, text);
 }
 
 /** Something goes on for an unknown time. The words beside it say what: it is hidden from screen readers. */
@@ -116,17 +104,6 @@ export function dropdown(label: string, onChange: (value: string) => void): Drop
   };
 }
 
-export type Alignment = 'start' | 'end';
-
-export interface GridColumn {
-  label: string;
-  /** Longer explanation, as a tooltip. */
-  description: string;
-  align: Alignment;
-  /** CSS grid track, such as `minmax(80px, 1fr)`. */
-  track: string;
-}
-
 /** A grid whose cells are walked with the arrow keys. Rows and cells are made by `gridRow`. */
 export function dataGrid(label: string): HTMLElement {
   return element('vscode-data-grid', { 'generate-header': 'none', 'aria-label': label });
@@ -144,6 +121,7 @@ export function gridCell(column: number, header: boolean, text: string): HTMLEle
   );
 }
 
-export function setGridTracks(grid: HTMLElement, columns: GridColumn[]): void {
-  setAttribute(grid, 'grid-template-columns', columns.map((column) => column.track).join(' '));
+/** CSS grid tracks, one a column, such as `minmax(80px, 1fr)`. */
+export function setGridTracks(grid: HTMLElement, tracks: string[]): void {
+  setAttribute(grid, 'grid-template-columns', tracks.join(' '));
 }

@@ -12,12 +12,18 @@ export interface PanelPage {
  * script or style, no images, no connections.
  */
 export function panelHtml({ script, style, cspSource, nonce }: PanelPage): string {
-  const policy = ["default-src 'none'", `style-src ${cspSource}`, `script-src 'nonce-${nonce}'`].join('; ');
+  const policy = [
+    "default-src 'none'",
+    `style-src ${cspSource} 'nonce-${nonce}'`,
+    `script-src 'nonce-${nonce}'`,
+  ].join('; ');
   return `<!DOCTYPE html>
 <html lang="en">
   <head>
     <meta charset="UTF-8" />
     <meta http-equiv="Content-Security-Policy" content="${escape(policy)}" />
+    <!-- Read by the webview toolkit: without it it cannot tell whether the browser knows :focus-visible. -->
+    <meta property="csp-nonce" content="${escape(nonce)}" />
     <meta name="viewport" content="width=device-width, initial-scale=1.0" />
     <title>OneBit</title>
     <link rel="stylesheet" href="${escape(style)}" />
