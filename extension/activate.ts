@@ -8,6 +8,7 @@ import { JobFollower } from './commands/job-follower.ts';
 import { registerCommands } from './commands/register.ts';
 import { CompletionActivity } from './completion/activity.ts';
 import { OneBitInlineProvider } from './completion/inline-provider.ts';
+import { OneBitPanel } from './panel/panel.ts';
 import { ModelLoader } from './server-link/model-loader.ts';
 import { ServerLink } from './server-link/server-link.ts';
 import { ServerWatch } from './server-link/server-watch.ts';
@@ -22,11 +23,12 @@ const completedDocuments = ['file', 'untitled', 'vscode-notebook-cell'].map((sch
 /** Makes the status bar item and registers everything else; no process is started here. */
 export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel('OneBit', { log: true });
-  link = new ServerLink({
+  const shared = new ServerLink({
     version: String((context.extension.packageJSON as { version: unknown }).version),
     start: () => serverStart(context),
     log: (level, message) => log[level](message),
   });
+  link = shared;
   const watch = new ServerWatch(link, (message) => log.warn(message));
   const models = new ModelLoader(link, watch, () => readSettings().server);
   const activity = new CompletionActivity();
@@ -42,6 +44,8 @@ export function activate(context: vscode.ExtensionContext): void {
     new StatusItem(link, watch, activity),
     vscode.languages.registerInlineCompletionItemProvider(completedDocuments, completions),
     ...registerCommands({ link, watch, models, jobs, log }, existsSync(teacher) ? teacher : undefined),
+    vscode.commands.registerCommand('onebit.openPanel', () => OneBitPanel.show(context, shared)),
+    OneBitPanel.registerSerializer(context, shared),
     vscode.workspace.onDidChangeConfiguration((event) => {
       const changed = ['server.model', 'server.contextLength'].some((name) =>
         event.affectsConfiguration(`${section}.${name}`),
