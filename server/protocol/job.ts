@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { progressSchema } from './progress.ts';
+import { metricSchema, progressSchema } from './progress.ts';
+
+export { metricSchema, type Metric } from './progress.ts';
 
 const folder = z.string().min(1).max(4096);
 
@@ -43,24 +45,6 @@ export const jobSchema = z.object({
   error: z.object({ code: z.string(), message: z.string() }).optional(),
 });
 export type Job = z.infer<typeof jobSchema>;
-
-/** One line of metrics.jsonl. All losses are means per token, natural log. */
-export const metricSchema = z.object({
-  step: z.number(),
-  /** Seconds since the run began, pauses left out. */
-  seconds: z.number(),
-  loss: z.number(),
-  kl: z.number().optional(),
-  hidden: z.number().optional(),
-  nll: z.number().optional(),
-  learningRate: z.number(),
-  gradientNorm: z.number().optional(),
-  tokensPerSecond: z.number(),
-  tokens: z.number(),
-  /** Perplexity on held-out data, at the steps where it was measured. */
-  perplexity: z.number().optional(),
-});
-export type Metric = z.infer<typeof metricSchema>;
 
 export const jobProgressSchema = z.object({ job: jobSchema, metrics: z.array(metricSchema) });
 export type JobProgress = z.infer<typeof jobProgressSchema>;

@@ -1,5 +1,23 @@
 import { z } from 'zod';
 
+/** One line of metrics.jsonl. All losses are means per token, natural log. */
+export const metricSchema = z.object({
+  step: z.number(),
+  /** Seconds since the run began, pauses left out. */
+  seconds: z.number(),
+  loss: z.number(),
+  kl: z.number().optional(),
+  hidden: z.number().optional(),
+  nll: z.number().optional(),
+  learningRate: z.number(),
+  gradientNorm: z.number().optional(),
+  tokensPerSecond: z.number(),
+  tokens: z.number(),
+  /** Perplexity on held-out data, at the steps where it was measured. */
+  perplexity: z.number().optional(),
+});
+export type Metric = z.infer<typeof metricSchema>;
+
 /** One report of a long operation. `done`/`total` are in `unit`; all other fields are optional detail. */
 export const progressSchema = z.object({
   /** What is being done now, for people: `SVID`, `distil`, `evaluate`, `load` … */
@@ -13,6 +31,8 @@ export const progressSchema = z.object({
   remainingSeconds: z.number().optional(),
   /** Figures of a training step: loss, kl, hidden, learningRate, tokensPerSecond, perplexity … */
   metrics: z.record(z.string(), z.number()).optional(),
+  /** After a training step: its line of metrics.jsonl, complete, for whoever draws the curve. */
+  metric: metricSchema.optional(),
 });
 export type Progress = z.infer<typeof progressSchema>;
 export type OnProgress = (progress: Progress) => void;

@@ -1,0 +1,55 @@
+import { isAbsolute, resolve } from 'node:path';
+import { modelFolder } from '../checkpoint/starter.ts';
+import { OneBitError } from '../protocol/error.ts';
+import type { JobSpec } from '../protocol/job.ts';
+
+/**
+ * The spec with its paths in full: names of shipped models become their folders.
+ * @throws bad-request for a relative path: the server's working folder is not the client's
+ */
+export function resolveSpec(spec: JobSpec): JobSpec {
+  const model = (field: string, path: string): string => full(field, modelFolder(path));
+  const output = full('output', spec.output);
+  if (spec.kind === 'quantize') return { ...spec, model: model('model', spec.model), output };
+  return {
+    ...spec,
+    teacher: model('teacher', spec.teacher),
+    student: spec.student === undefined ? undefined : model('student', spec.student),
+    data: spec.data.map((path) => full('data', path)),
+    output,
+  };
+}
+
+function full(field: string, path: string): string {
+  if (!isAbsolute(path)) {
+    throw new OneBitError('bad-request', `${field}: "${path}" is a relative path. Give an absolute one.`);
+  }
+  return resolve(path);
+}
+
+/** The `onebit` command, with its arguments, that does the job. */
+export function jobArguments(spec: JobSpec): string[] {
+  const progress = ['--progress', 'json'];
+  if (spec.kind === 'quantize') {
+    return ['quantize', '--model', spec.model, '--output', spec.output, ...progress];
+  }
+  const optional: [string, string | number | undefined][] = [
+    ['--student', spec.student],
+    ['--steps', spec.steps],
+    ['--minutes', spec.minutes],
+    ['--learning-rate', spec.learningRate],
+    ['--batch', spec.batch],
+    ['--window', spec.window],
+    ['--seed', spec.seed],
+  ];
+  return [
+    'distill',
+    '--teacher',
+    spec.teacher,
+    ...['--data', ...spec.data],
+    '--output',
+    spec.output,
+    ...optional.flatMap(([name, value]) => (value === undefined ? [] : [name, String(value)])),
+    ...progress,
+  ];
+}
