@@ -2,8 +2,12 @@
 // command line (ESM, for Node), and the webview (IIFE, for the browser).
 import { build, context } from 'esbuild';
 import { chmodSync } from 'node:fs';
+import { join } from 'node:path';
 
 const watch = process.argv.includes('--watch');
+// `--outdir FOLDER`: for tests that must not touch what is installed.
+const outdirFlag = process.argv.indexOf('--outdir');
+const outdir = outdirFlag < 0 ? 'dist' : process.argv[outdirFlag + 1];
 const common = { bundle: true, sourcemap: 'linked', logLevel: 'warning', legalComments: 'eof' };
 
 // tfjs as ES modules, and once: the gradients are registered by a module that belongs to them.
@@ -22,7 +26,7 @@ const bundles = [
   {
     ...common,
     entryPoints: ['extension/activate.ts'],
-    outfile: 'dist/extension.cjs',
+    outfile: join(outdir, 'extension.cjs'),
     platform: 'node',
     format: 'cjs',
     target: 'node20',
@@ -31,7 +35,7 @@ const bundles = [
   {
     ...common,
     entryPoints: { onebit: 'server/cli/onebit.ts' },
-    outdir: 'dist',
+    outdir,
     outExtension: { '.js': '.mjs' },
     platform: 'node',
     format: 'esm',
@@ -54,7 +58,7 @@ const bundles = [
   {
     ...common,
     entryPoints: { webview: 'webview/main.ts' },
-    outdir: 'dist',
+    outdir,
     platform: 'browser',
     format: 'iife',
     target: 'es2022',
@@ -67,5 +71,5 @@ if (watch) {
   for (const options of bundles) await (await context(options)).watch();
 } else {
   await Promise.all(bundles.map((options) => build(options)));
-  chmodSync('dist/onebit.mjs', 0o755);
+  chmodSync(join(outdir, 'onebit.mjs'), 0o755);
 }

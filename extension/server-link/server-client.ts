@@ -1,6 +1,12 @@
 import { WebSocket } from 'ws';
 import { createWebSocketConnection, toSocket } from 'vscode-ws-jsonrpc';
-import { CancellationTokenSource, ResponseError, type Logger, type MessageConnection } from 'vscode-jsonrpc';
+import {
+  CancellationTokenSource,
+  ErrorCodes,
+  ResponseError,
+  type Logger,
+  type MessageConnection,
+} from 'vscode-jsonrpc';
 import type { CompletionParams, CompletionResult } from '../../server/protocol/completion.ts';
 import { loopbackHost, webSocketPath } from '../../server/protocol/discovery.ts';
 import { OneBitError, rpcErrorNumber, type ErrorCode } from '../../server/protocol/error.ts';
@@ -221,7 +227,7 @@ function opened(socket: WebSocket, port: number): Promise<void> {
 /** The server's error with its own code; anything else as `internal` or `disconnected`. */
 function asClientError(error: unknown): OneBitError {
   if (error instanceof OneBitError) return error;
-  if (error instanceof ResponseError) {
+  if (error instanceof ResponseError && error.code !== ErrorCodes.PendingResponseRejected) {
     const code: unknown = (error.data as { code?: unknown } | undefined)?.code;
     return new OneBitError(isErrorCode(code) ? code : 'internal', error.message, { cause: error });
   }

@@ -1,10 +1,12 @@
 import { Command } from 'commander';
 import { asOneBitError } from '../protocol/error.ts';
+import { jobVariable } from '../protocol/job.ts';
 import { packageVersion } from '../package-root.ts';
 import { register as registerEval } from './eval.ts';
 import { register as registerGenerate } from './generate.ts';
 import { register as registerInspect } from './inspect.ts';
 import { register as registerQuantize } from './quantize.ts';
+import { register as registerServe } from './serve.ts';
 import { register as registerSvid } from './svid.ts';
 
 const program = new Command('onebit')
@@ -16,10 +18,14 @@ registerEval(program);
 registerGenerate(program);
 registerInspect(program);
 registerQuantize(program);
+registerServe(program);
 registerSvid(program);
 
 program.parseAsync().catch((caught: unknown) => {
   const error = asOneBitError(caught);
   process.stderr.write(`onebit: ${error.message}\n`);
+  if (process.env[jobVariable] === '1') {
+    process.stdout.write(`error ${JSON.stringify({ code: error.code, message: error.message })}\n`);
+  }
   process.exitCode = error.code === 'cancelled' ? 130 : error.code === 'bad-request' ? 2 : 1;
 });

@@ -1,7 +1,5 @@
 import type { Socket } from 'node:net';
-
-/** Set to 1 by the server for the commands that it runs as jobs. */
-export const jobVariable = 'ONEBIT_JOB';
+import { jobVariable } from '../protocol/job.ts';
 
 /**
  * A signal that fires at the first SIGINT or SIGTERM, so that long commands stop cleanly; a second one

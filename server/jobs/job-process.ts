@@ -3,6 +3,7 @@ import { createWriteStream, existsSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
+import { jobVariable } from '../protocol/job.ts';
 import { progressSchema, type Progress } from '../protocol/progress.ts';
 
 /** How a command says over its standard output, while it runs as a job, why it failed. */
@@ -131,12 +132,11 @@ function niceProgram(): string | undefined {
   return ['/usr/bin/nice', '/bin/nice'].find((path) => existsSync(path));
 }
 
-/** The job's environment: this process's, without anything that opens the server. */
+/** The job's environment. The server's token is in no variable, so none has to be taken out. */
 function jobEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { ONEBIT_TOKEN: _token, ...rest } = environment;
   return {
-    ...rest,
-    ONEBIT_JOB: '1',
+    ...environment,
+    [jobVariable]: '1',
     ...(process.versions.electron === undefined ? {} : { ELECTRON_RUN_AS_NODE: '1' }),
   };
 }

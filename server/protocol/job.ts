@@ -3,6 +3,9 @@ import { metricSchema, progressSchema } from './progress.ts';
 
 export { metricSchema, type Metric } from './progress.ts';
 
+/** Set to 1 in the environment of the commands that the server runs as jobs. */
+export const jobVariable = 'ONEBIT_JOB';
+
 const folder = z.string().min(1).max(4096);
 
 /** `job/start`: what to do. Every field beyond the folders has a default that works. */

@@ -1,0 +1,97 @@
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+
+/** The text around the gap. */
+export interface Gap {
+  /** Snippets of other files, put before the prefix as far as room is left. */
+  extra: readonly { path: string; text: string }[];
+  prefix: string;
+  /** What follows the gap. Undefined: nothing is known of it, the prefix is to be continued. */
+  suffix: string | undefined;
+}
+
+export interface Prompt {
+  ids: number[];
+  /** Whether the suffix is in it. */
+  infilled: boolean;
+  /** Tokens that may be generated. */
+  maxTokens: number;
+  /** Tokens that end the text besides the model's own: what belongs to the next part of a prompt. */
+  stopIds: number[];
+}
+
+/** More than any tokenizer packs into a token on average: text beyond this many characters a token is not even encoded. */
+const charactersPerToken = 12;
+/** The share of the room from which what is cut off grows in whole steps. */
+const cutSteps = 8;
+
+/**
+ * The prompt for a gap: `prefix-token P suffix-token S middle-token` where there is a suffix and the
+ * tokenizer has these tokens, otherwise the prefix alone. Half of the context at most is kept free for the answer. What
+ * does not fit is dropped far from the gap: the suffix's end (which keeps a quarter of the room), the
+ * extra snippets, then the prefix's start, in steps, so that the next keystroke's prompt mostly begins
+ * with the same tokens and finds them in the KV cache.
+ * @param contextLength tokens of prompt and answer together
+ */
+export function buildPrompt(
+  tokenizer: Tokenizer,
+  gap: Gap,
+  maxTokens: number,
+  contextLength: number,
+): Prompt {
+  const infill = gap.suffix === undefined ? undefined : tokenizer.infill;
+  const reserved = Math.min(Math.max(maxTokens, 1), Math.floor(contextLength / 2));
+  const bos = tokenizer.bosId === undefined ? [] : [tokenizer.bosId];
+  const room = contextLength - reserved - bos.length - (infill === undefined ? 0 : 3);
+
+  const fullSuffix =
+    infill === undefined ? [] : tokenizer.encode((gap.suffix ?? '').slice(0, room * charactersPerToken));
+  const fullPrefix = encodeEnd(tokenizer, gap.prefix, room);
+  const suffixRoom = Math.max(Math.floor(room / 4), room - fullPrefix.length);
+  const suffix = fullSuffix.slice(0, Math.max(0, suffixRoom));
+  const prefix = keepEnd(fullPrefix, room - suffix.length);
+  const extra = encodeExtra(tokenizer, gap.extra, room - suffix.length - prefix.length);
+
+  const before = [...extra, ...prefix];
+  const ids =
+    infill === undefined
+      ? [...bos, ...before]
+      : [...bos, infill.prefix, ...before, infill.suffix, ...suffix, infill.middle];
+  // Nothing at all before the gap: a model without BOS knows a beginning by the end of what came before.
+  const end = tokenizer.eosIds[0];
+  if (ids.length === 0 && end !== undefined) ids.push(end);
+  return {
+    ids,
+    infilled: infill !== undefined,
+    maxTokens: Math.min(maxTokens, contextLength - ids.length),
+    stopIds: infill === undefined ? [] : [infill.prefix, infill.suffix, infill.middle],
+  };
+}
+
+/** The ids of at least the last `room` tokens of a text, of all of it if it is not much longer. */
+function encodeEnd(tokenizer: Tokenizer, text: string, room: number): number[] {
+  const most = room * charactersPerToken;
+  if (text.length <= most) return tokenizer.encode(text);
+  // From a line's start, and the same line for many keystrokes.
+  const step = Math.max(1, Math.floor(most / cutSteps));
+  const over = Math.ceil((text.length - most) / step) * step;
+  const line = text.indexOf('\n', over);
+  return tokenizer.encode(text.slice(line >= 0 && line < over + step ? line + 1 : over));
+}
+
+/** The last ids, at most `room`; what is dropped grows in steps of a part of the room. */
+function keepEnd(ids: number[], room: number): number[] {
+  if (ids.length <= room) return ids;
+  const step = Math.max(1, Math.floor(room / cutSteps));
+  return ids.slice(Math.min(ids.length, Math.ceil((ids.length - room) / step) * step));
+}
+
+/** Whole snippets, each after its path, as many as fit. */
+function encodeExtra(tokenizer: Tokenizer, extra: Gap['extra'], room: number): number[] {
+  const ids: number[] = [];
+  for (const { path, text } of extra) {
+    if (text.length > room * charactersPerToken) continue;
+    const snippet = tokenizer.encode(`// ${path}\n${text}${text.endsWith('\n') ? '' : '\n'}`);
+    if (ids.length + snippet.length <= room) ids.push(...snippet);
+  }
+  return ids;
+}

@@ -1,0 +1,54 @@
+import type { ErrorRequestHandler, Response } from 'express';
+import { asOneBitError, OneBitError, type ErrorCode } from '../protocol/error.ts';
+
+/** Seconds after which a client may try again when the queue is full. */
+const retryAfterSeconds = 1;
+
+const statuses: Partial<Record<ErrorCode, number>> = {
+  'bad-request': 400,
+  'bad-value': 400,
+  unsupported: 400,
+  'no-tokenizer': 400,
+  unauthorized: 401,
+  'not-found': 404,
+  'no-model': 404,
+  busy: 503,
+  cancelled: 499,
+};
+
+/** An error as OpenAI's API gives it: `{"error": {message, type, param, code}}`. */
+export function errorBody(error: OneBitError, status = statusOf(error)): object {
+  const type = status === 503 ? 'unavailable_error' : status < 500 ? 'invalid_request_error' : 'server_error';
+  return { error: { message: error.message, type, param: null, code: error.code } };
+}
+
+export function statusOf(error: OneBitError): number {
+  return statuses[error.code] ?? 500;
+}
+
+/** Answers with an error, unless the answer has begun or the client has gone. */
+export function sendError(response: Response, caught: unknown, status?: number): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const error = asOneBitError(caught);
+  const answered = status ?? statusOf(error);
+  if (answered === 503) response.setHeader('Retry-After', String(retryAfterSeconds));
+  if (answered === 401) response.setHeader('WWW-Authenticate', 'Bearer');
+  response.status(answered).json(errorBody(error, answered));
+}
+
+/** Errors of express itself (a body that is too large or no JSON) and of routes. */
+export const errorHandler: ErrorRequestHandler = (caught: unknown, _request, response, _next) => {
+  const status = bodyStatus(caught);
+  if (status === undefined) return sendError(response, caught);
+  const text = caught instanceof Error ? caught.message : String(caught);
+  sendError(response, new OneBitError('bad-request', `The body cannot be read: ${text}`), status);
+};
+
+/** The status that express's body parser chose, if the error is one of its own. */
+function bodyStatus(caught: unknown): number | undefined {
+  const status = caught instanceof Error && 'status' in caught ? caught.status : undefined;
+  return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined;
+}
