@@ -1,12 +1,13 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { newToken } from '../api/access.ts';
 import { starterName } from '../api/known-models.ts';
 import { takeServerLock } from '../api/server-lock.ts';
 import { startServer, type RunningServer } from '../api/server.ts';
+import { modelFolder } from '../checkpoint/starter.ts';
 import { openLanguageModel } from '../engine/open-language-model.ts';
 import { bootId } from '../jobs/process-identity.ts';
 import { writeJson } from '../jobs/write-json.ts';
@@ -87,7 +88,7 @@ async function serve(flags: Flags): Promise<void> {
         program: process.execPath,
         arguments: [...process.execArgv, fileURLToPath(import.meta.url)],
       },
-      defaultModel: flags.model,
+      defaultModel: resolve(modelFolder(flags.model)),
       engine: engineOptions(flags),
       idleMs: flags.idleMinutes * 60_000,
       leaseMs: flags.lease ? flags.leaseSeconds * 1000 : undefined,
