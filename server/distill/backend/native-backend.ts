@@ -47,7 +47,7 @@ export class NativeBackend extends MathBackendCPU {
   private buffer(size: number): Float32Array {
     const free = this.pool.get(size)?.pop();
     if (free !== undefined) return free;
-    const made = new Float32Array(size);
+    const made = this.kernels.floats(size);
     this.pooled.add(made);
     return made;
   }

@@ -18,6 +18,8 @@ export type AttentionSizes = [
  * inputs and are overwritten; too short an array or an id out of range throws a RangeError.
  */
 export interface TrainingFunctions {
+  /** An array with undefined contents, at vector boundaries and in large pages where the runtime allows. */
+  floats(n: number): F32;
   gemm(
     a: F32,
     b: F32,

@@ -2,12 +2,29 @@
 
 #include <cstring>
 
+#include "training/aligned_memory.h"
 #include "training/arguments.h"
 #include "training/gemm.h"
 #include "training/rows.h"
 
 namespace onebit::training {
 namespace {
+
+// floats(n): a Float32Array with undefined contents in memory that suits the kernels; an ordinary one where the
+// runtime takes no memory from outside (Electron).
+Napi::Value FloatsCall(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::size_t n = static_cast<std::size_t>(info[0].As<Napi::Number>().Int64Value());
+  float* data = AllocateFloats(n);
+  if (data == nullptr) throw Napi::RangeError::New(env, "no memory for " + std::to_string(n) + " floats");
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, data, n * sizeof(float), [](napi_env, void* memory, void*) { FreeFloats(static_cast<float*>(memory)); },
+      nullptr, &buffer);
+  if (status == napi_ok) return Napi::Float32Array::New(env, n, Napi::ArrayBuffer(env, buffer), 0);
+  FreeFloats(data);
+  return Napi::Float32Array::New(env, n);
+}
 
 // gemm(a, b, c, batch, m, n, k, transposeA, transposeB, strideA, strideB): strides between the matrices of a
 // batch, 0 to use one for all.
@@ -138,6 +155,7 @@ void InitBackend(Napi::Env env, Napi::Object functions) {
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     functions.Set(name, Napi::Function::New(env, function, name));
   };
+  add("floats", FloatsCall);
   add("gemm", GemmCall);
   add("binary", BinaryCall);
   add("binaryNumber", BinaryNumberCall);

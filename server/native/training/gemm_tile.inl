@@ -28,10 +28,17 @@ inline void WriteTile(const Vec (&sum)[kTileRows][kVectors], float* c, i64 ldc, 
     for (int j = 0; j < cols; j++) c[i * ldc + j] = accumulate ? c[i * ldc + j] + tile[i][j] : tile[i][j];
 }
 
+// Asks for the tile's part of C ahead: by the end of the loop over k it has arrived.
+inline void PrefetchTile(const float* c, i64 ldc, int rows, int cols) {
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < cols; j += 16) __builtin_prefetch(c + i * ldc + j, 1);
+}
+
 // A by columns: element (i, p) at a[p * step + i]. A packed panel, or a transposed matrix as it lies.
 template <int kVectors>
 void TileByColumns(i64 k, const float* a, i64 step, const float* b, i64 b_step, float* c, i64 ldc, int rows, int cols,
                    bool accumulate) {
+  PrefetchTile(c, ldc, rows, cols);
   Vec sum[kTileRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kTileRows; i++)
@@ -63,6 +70,7 @@ void TileByRows(i64 k, const float* a, i64 lda, const float* b, i64 b_step, floa
   const i64 stride = lda * 4;
 #pragma GCC unroll 8
   for (int i = 0; i < kPointers; i++) row[i] = reinterpret_cast<const char*>(a) + 3 * i * stride;
+  PrefetchTile(c, ldc, rows, cols);
   Vec sum[kTileRows][kVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < kTileRows; i++)

@@ -1,8 +1,9 @@
 // Memory that a thread keeps from call to call. Each slot is one buffer that only grows.
 #pragma once
 #include <cstddef>
-#include <cstdlib>
 #include <new>
+
+#include "training/aligned_memory.h"
 
 namespace onebit::training {
 
@@ -14,16 +15,16 @@ inline float* Scratch(Slot slot, std::size_t n) {
     float* data[static_cast<int>(Slot::kCount)] = {};
     std::size_t size[static_cast<int>(Slot::kCount)] = {};
     ~Buffers() {
-      for (float* buffer : data) std::free(buffer);
+      for (float* buffer : data) FreeFloats(buffer);
     }
   };
   thread_local Buffers buffers;
   const int i = static_cast<int>(slot);
   if (buffers.size[i] < n) {
-    std::free(buffers.data[i]);
+    FreeFloats(buffers.data[i]);
     buffers.size[i] = 0;
     const std::size_t rounded = (n + 1023) / 1024 * 1024;
-    buffers.data[i] = static_cast<float*>(std::aligned_alloc(64, rounded * sizeof(float)));
+    buffers.data[i] = AllocateFloats(rounded);
     if (buffers.data[i] == nullptr) throw std::bad_alloc();
     buffers.size[i] = rounded;
   }
