@@ -2,6 +2,9 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { OneBitError } from '../protocol/error.ts';
 import type { OnProgress } from '../protocol/progress.ts';
+import { nativeAddon, requireNativeAddon } from '../native/addon.ts';
+import type { EngineAddon } from './cpu/native-bindings.ts';
+import { NativeEngine } from './cpu/native-engine.ts';
 import { PortableEngine } from './cpu/portable-engine.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 
@@ -26,15 +29,32 @@ export async function openEngine(
       checkpoint.config.maxPositions,
     );
     const sequences = boundedOption('sequences', options.sequences ?? 8, 1024);
-    return await PortableEngine.load(checkpoint, contextLength, sequences, signal, onProgress);
+    const addon = chooseAddon(options);
+    if (addon === undefined) {
+      return await PortableEngine.load(checkpoint, contextLength, sequences, signal, onProgress);
+    }
+    if (options.threads !== undefined) addon.setThreads(boundedOption('threads', options.threads, 256));
+    const exact = options.exact ?? false;
+    return await NativeEngine.load(
+      addon,
+      checkpoint,
+      { contextLength, sequences, exact },
+      signal,
+      onProgress,
+    );
   } finally {
     if (typeof source === 'string') await checkpoint.close();
   }
 }
 
+function chooseAddon({ path }: EngineOptions): EngineAddon | undefined {
+  if (path === 'portable') return undefined;
+  return path === 'native' ? requireNativeAddon<EngineAddon>() : nativeAddon<EngineAddon>();
+}
+
 function boundedOption(name: string, value: number, most: number): number {
   if (!Number.isInteger(value) || value < 1 || value > most) {
-    throw new OneBitError('bad-value', `${name} is ${value}; this model allows 1 to ${most}.`);
+    throw new OneBitError('bad-value', `${name} is ${value}: 1 to ${most} are possible.`);
   }
   return value;
 }

@@ -1,1 +1,225 @@
-#include "cpu_features.h"
+// Kernels for AVX-512 with VNNI and VBMI. Sign words have 16 bits (16 columns of one row), 32 rows
+// side by side; a table of 16 sixteen-bit entries is one half of a register, and vpermw looks all 32
+// rows up at once.
+#include <immintrin.h>
+
+#include "engine/float_kernels.h"
+#include "engine/kernels.h"
+#include "engine/simd_avx512.h"
+
+namespace onebit {
+namespace {
+
+// Largest input after rounding: 64 columns of it still fit a 16-bit sum.
+constexpr float kQuantizedMost = 511.0f;
+constexpr int kWidenColumns = 64;
+
+// Adds pairs of 16-bit numbers times `pick` to 32-bit sums. gcc 12 copies the accumulator around the
+// intrinsic (two moves and a spill), so that the instruction is written out where that is possible.
+inline __m512i AddPicked(__m512i sum, __m512i pairs, __m512i pick) {
+#if defined(__GNUC__)
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(pairs), "vm"(pick));
+  return sum;
+#else
+  return _mm512_dpwssd_epi32(sum, pairs, pick);
+#endif
+}
+
+// Sign patterns of the 16 entries: element b of pattern j is −1 where bit j of b is set, else +1.
+struct Patterns {
+  __m512 of[4];
+  Patterns() {
+    for (int j = 0; j < 4; j++) {
+      alignas(64) float signs[16];
+      for (int b = 0; b < 16; b++) signs[b] = (b >> j & 1) != 0 ? -1.0f : 1.0f;
+      of[j] = _mm512_load_ps(signs);
+    }
+  }
+};
+
+inline __m512 SignedSums(const Patterns& pattern, const float* inputs) {
+  __m512 sums = _mm512_mul_ps(_mm512_set1_ps(inputs[0]), pattern.of[0]);
+  sums = _mm512_fmadd_ps(_mm512_set1_ps(inputs[1]), pattern.of[1], sums);
+  sums = _mm512_fmadd_ps(_mm512_set1_ps(inputs[2]), pattern.of[2], sums);
+  return _mm512_fmadd_ps(_mm512_set1_ps(inputs[3]), pattern.of[3], sums);
+}
+
+// x·g of one column block, with zeros up to a multiple of 16. Returns the number of columns so padded.
+inline int Products(const float* x, const float* g, int columns, float* products) {
+  int c = 0;
+  for (; c + 16 <= columns; c += 16) {
+    _mm512_store_ps(products + c, _mm512_mul_ps(_mm512_loadu_ps(x + c), _mm512_loadu_ps(g + c)));
+  }
+  if (c < columns) {
+    const __mmask16 rest = static_cast<__mmask16>((1u << (columns - c)) - 1u);
+    _mm512_store_ps(products + c, _mm512_mul_ps(_mm512_maskz_loadu_ps(rest, x + c), _mm512_maskz_loadu_ps(rest, g + c)));
+    c += 16;
+  }
+  return c;
+}
+
+void MakeTable(const float* x, const float* g, int columns, void* table, float* scale) {
+  alignas(64) float inputs[kColumnBlock];
+  const int padded = Products(x, g, columns, inputs);
+  __m512 largest = _mm512_setzero_ps();
+  for (int c = 0; c < padded; c += 16) largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_load_ps(inputs + c)));
+  const float most = _mm512_reduce_max_ps(largest);
+  *scale = most / kQuantizedMost;
+  const __m512 inverse = _mm512_set1_ps(most > 0.0f ? kQuantizedMost / most : 0.0f);
+  for (int c = 0; c < padded; c += 16) {
+    _mm512_store_ps(inputs + c, _mm512_roundscale_ps(_mm512_mul_ps(_mm512_load_ps(inputs + c), inverse), 0));
+  }
+  const Patterns pattern;
+  auto* out = static_cast<__m256i*>(table);
+  for (int c = 0; c < padded; c += 4, out++) {
+    _mm256_storeu_si256(out, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(SignedSums(pattern, inputs + c))));
+  }
+}
+
+void MakeExactTable(const float* x, const float* g, int columns, void* table, float* scale) {
+  alignas(64) float inputs[kColumnBlock];
+  const int padded = Products(x, g, columns, inputs);
+  const Patterns pattern;
+  auto* out = static_cast<float*>(table);
+  for (int c = 0; c < padded; c += 4, out += 16) _mm512_storeu_ps(out, SignedSums(pattern, inputs + c));
+  *scale = 1.0f;
+}
+
+// G groups of 32 rows, T tokens: 16-bit sums of 64 columns, widened to 32 bits by even and odd rows.
+template <int G, int T>
+inline void SignTile(const uint8_t* words, int columns, const char* tables, int64_t table_stride, const float* scales,
+                     float* y, int64_t y_stride, bool accumulate) {
+  const __m512i pick_even = _mm512_set1_epi32(1);
+  const __m512i pick_odd = _mm512_set1_epi32(0x10000);
+  __m512i even[T][G], odd[T][G];
+  ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) {
+    even[t][i] = odd[t][i] = _mm512_setzero_si512();
+  }
+  for (int c = 0; c < columns; c += kWidenColumns) {
+    const int end = c + kWidenColumns < columns ? c + kWidenColumns : columns;
+    __m512i sum[T][G];
+    ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) sum[t][i] = _mm512_setzero_si512();
+    for (int k = c; k < end; k += 16, words += 64 * G) {
+      __m512i signs[G];
+      ONEBIT_UNROLL for (int i = 0; i < G; i++) {
+        signs[i] = _mm512_loadu_si512(words + 64 * i);
+        if (T == 1) _mm_prefetch(reinterpret_cast<const char*>(words) + 64 * i + 4096, _MM_HINT_T0);
+      }
+      ONEBIT_UNROLL for (int nibble = 0; nibble < 4; nibble++) {
+        ONEBIT_UNROLL for (int t = 0; t < T; t++) {
+          const __m512i table = _mm512_broadcast_i64x4(_mm256_loadu_si256(
+              reinterpret_cast<const __m256i*>(tables + t * table_stride + 8 * k + 32 * nibble)));
+          // vpermw takes the low 5 bits of the index: both halves hold the same table.
+          ONEBIT_UNROLL for (int i = 0; i < G; i++) {
+            sum[t][i] = _mm512_add_epi16(sum[t][i], _mm512_permutexvar_epi16(signs[i], table));
+          }
+        }
+        if (nibble < 3) ONEBIT_UNROLL for (int i = 0; i < G; i++) signs[i] = _mm512_srli_epi16(signs[i], 4);
+      }
+    }
+    ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) {
+      even[t][i] = AddPicked(even[t][i], sum[t][i], pick_even);
+      odd[t][i] = AddPicked(odd[t][i], sum[t][i], pick_odd);
+    }
+  }
+  const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  ONEBIT_UNROLL for (int t = 0; t < T; t++) {
+    const __m512 scale = _mm512_set1_ps(scales[t]);
+    ONEBIT_UNROLL for (int i = 0; i < G; i++) {
+      float* out = y + t * y_stride + kSignLanes * i;
+      __m512 a = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_permutex2var_epi32(even[t][i], first, odd[t][i])));
+      __m512 b = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_permutex2var_epi32(even[t][i], second, odd[t][i])));
+      if (accumulate) {
+        a = _mm512_add_ps(a, _mm512_loadu_ps(out));
+        b = _mm512_add_ps(b, _mm512_loadu_ps(out + 16));
+      }
+      _mm512_storeu_ps(out, a);
+      _mm512_storeu_ps(out + 16, b);
+    }
+  }
+}
+
+// The exact product: f32 tables of one register, vpermps for 16 rows at once.
+template <int G, int T>
+inline void ExactTile(const uint8_t* words, int columns, const char* tables, int64_t table_stride, const float*,
+                      float* y, int64_t y_stride, bool accumulate) {
+  __m512 sum[T][2 * G];
+  ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) sum[t][i] = _mm512_setzero_ps();
+  for (int k = 0; k < columns; k += 16, words += 64 * G) {
+    __m512i signs[2 * G];
+    ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) {
+      signs[i] = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + 32 * i)));
+    }
+    ONEBIT_UNROLL for (int nibble = 0; nibble < 4; nibble++) {
+      ONEBIT_UNROLL for (int t = 0; t < T; t++) {
+        const __m512 table = _mm512_loadu_ps(tables + t * table_stride + 16 * k + 64 * nibble);
+        ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) {
+          sum[t][i] = _mm512_add_ps(sum[t][i], _mm512_permutexvar_ps(signs[i], table));
+        }
+      }
+      if (nibble < 3) ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) signs[i] = _mm512_srli_epi32(signs[i], 4);
+    }
+  }
+  ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) {
+    float* out = y + t * y_stride + 16 * i;
+    _mm512_storeu_ps(out, accumulate ? _mm512_add_ps(_mm512_loadu_ps(out), sum[t][i]) : sum[t][i]);
+  }
+}
+
+template <int G, int T>
+struct Default {
+  static constexpr auto kTile = SignTile<G, T>;
+};
+template <int G, int T>
+struct Exact {
+  static constexpr auto kTile = ExactTile<G, T>;
+};
+
+template <template <int, int> class Kind, int G>
+void Tokens(const void* words, int columns, const void* tables, int64_t table_stride, const float* scales, int tokens,
+            float* y, int64_t y_stride, bool accumulate) {
+  const auto* w = static_cast<const uint8_t*>(words);
+  const auto* table = static_cast<const char*>(tables);
+  int t = 0;
+  for (; t + 2 <= tokens; t += 2) {
+    Kind<G, 2>::kTile(w, columns, table + t * table_stride, table_stride, scales + t, y + t * y_stride, y_stride, accumulate);
+  }
+  if (t < tokens) {
+    Kind<G, 1>::kTile(w, columns, table + t * table_stride, table_stride, scales + t, y + t * y_stride, y_stride, accumulate);
+  }
+}
+
+template <template <int, int> class Kind>
+void Block(const void* words, int groups, int columns, const void* tables, int64_t table_stride, const float* scales,
+           int tokens, float* y, int64_t y_stride, bool accumulate) {
+  switch (groups) {
+    case 1: return Tokens<Kind, 1>(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
+    case 2: return Tokens<Kind, 2>(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
+    case 3: return Tokens<Kind, 3>(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
+    default: return Tokens<Kind, 4>(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
+  }
+}
+
+Kernels Make() {
+  Kernels table{};
+  FloatKernels<Avx512Simd>::Fill(table);
+  table.sign_word_bytes = 2;
+  table.sign_block_groups = 4;
+  table.table_bytes[kDefault] = 32;
+  table.make_table[kDefault] = MakeTable;
+  table.sign_block[kDefault] = Block<Default>;
+  table.table_bytes[kExact] = 64;
+  table.make_table[kExact] = MakeExactTable;
+  table.sign_block[kExact] = Block<Exact>;
+  return table;
+}
+
+}  // namespace
+
+const Kernels& Avx512Kernels() {
+  static const Kernels table = Make();
+  return table;
+}
+
+}  // namespace onebit

@@ -1,0 +1,310 @@
+#include "engine/forward.h"
+
+#include <cmath>
+
+#include "thread_pool.h"
+
+namespace onebit {
+namespace {
+
+// Tokens whose look-up tables of one column block stay in the L2 cache together (8 KB each).
+constexpr int kTokensAtOnce = 64;
+// Rows of a float product that are one task.
+constexpr int kFloatRows = 64;
+// Rows of a float matrix that are summed side by side while one token at a time is decoded.
+constexpr int kFloatTile = 4;
+constexpr int kFewRows = 4;
+
+int64_t RoundUp(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+int Min(int a, int b) { return a < b ? a : b; }
+int ColumnBlocks(int columns) { return (columns + kColumnBlock - 1) / kColumnBlock; }
+
+// Bytes of one token's look-up tables of a full column block of a linear with `in` columns.
+int64_t TableStride(int in, int table_bytes) {
+  return RoundUp(Min(in, kColumnBlock), 16) / 4 * table_bytes;
+}
+
+}  // namespace
+
+ForwardPass::ForwardPass(const Model& model)
+    : model_(model), kernels_(model.kernels), precision_(model.shape.exact ? kExact : kDefault) {
+  const ModelShape& s = model.shape;
+  hidden_stride_ = RoundUp(s.hidden, kSignLanes);
+  query_stride_ = RoundUp(int64_t{s.heads} * s.head_dim, kSignLanes);
+  kv_stride_ = RoundUp(int64_t{s.kv_heads} * s.head_dim, kSignLanes);
+  inner_stride_ = RoundUp(s.intermediate, kSignLanes);
+  const int64_t row = 3 * hidden_stride_ + 2 * query_stride_ + 2 * kv_stride_ + 2 * inner_stride_;
+  activations_ = Pages(sizeof(float) * kMaxRows * static_cast<size_t>(row), Pages::Use::kSparse);
+  float* next = activations_.as<float>();
+  const auto take = [&](int64_t stride) {
+    float* start = next;
+    next += kMaxRows * stride;
+    return start;
+  };
+  hidden_ = take(hidden_stride_);
+  normed_ = take(hidden_stride_);
+  projected_ = take(hidden_stride_);
+  q_ = take(query_stride_);
+  attended_ = take(query_stride_);
+  k_ = take(kv_stride_);
+  v_ = take(kv_stride_);
+  gate_ = take(inner_stride_);
+  up_ = take(inner_stride_);
+  scores_ = Pages(sizeof(float) * kMaxThreads * static_cast<size_t>(s.context), Pages::Use::kSparse);
+
+  if (s.layers > 0 && model.layers[0].linear[kQ].is_signs) {
+    int64_t bytes = 0, scales = 0;
+    const auto stage = [&](int linears, int in) {
+      const int64_t count = int64_t{linears} * ColumnBlocks(in) * kMaxRows;
+      const int64_t size = count * TableStride(in, kernels_.table_bytes[precision_]);
+      bytes = size > bytes ? size : bytes;
+      scales = count > scales ? count : scales;
+    };
+    stage(3, s.hidden);
+    stage(1, s.heads * s.head_dim);
+    stage(1, s.intermediate);
+    tables_ = Pages(static_cast<size_t>(bytes + scales * static_cast<int64_t>(sizeof(float))), Pages::Use::kStreamed);
+    scales_ = reinterpret_cast<float*>(tables_.data() + bytes);
+  }
+}
+
+bool ForwardPass::Run(const ForwardBlock& block) {
+  stop_ = false;
+  ThreadPool::Shared().Parallel([&](int index, int count) {
+    const Thread thread{index, Min(count, kMaxThreads)};
+    if (index < thread.count) RunThread(block, thread);
+  });
+  return !stop_;
+}
+
+void ForwardPass::RunThread(const ForwardBlock& block, Thread thread) {
+  const ModelShape& s = model_.shape;
+  const int rows = block.rows;
+  const auto barrier = [&] { team_.Barrier(thread.count); };
+  Embed(block);
+  barrier();
+  for (int l = 0; l < s.layers; l++) {
+    const Layer& layer = model_.layers[static_cast<size_t>(l)];
+    const Linear* linear = layer.linear;
+    if (thread.index == 0) stop_ = cancelled_.load(std::memory_order_relaxed);
+    if (l == 0) {
+      team_.Share(rows, [&](int row) {
+        kernels_.rms_norm(hidden_ + row * hidden_stride_, layer.input_norm.data(), s.hidden, s.rms_eps,
+                          normed_ + row * hidden_stride_);
+      });
+    }
+    barrier();
+    if (stop_) return;
+
+    const Product attention[3] = {{&linear[kQ], normed_, hidden_stride_, q_, query_stride_},
+                                  {&linear[kK], normed_, hidden_stride_, k_, kv_stride_},
+                                  {&linear[kV], normed_, hidden_stride_, v_, kv_stride_}};
+    Multiply(attention, 3, rows, thread);
+    team_.Share(3 * rows, [&](int task) {
+      const Product& product = attention[task % 3];
+      Finish(*product.linear, product.y + task / 3 * product.y_stride);
+    });
+    barrier();
+    team_.Share(rows, [&](int row) { Rotate(block, l, row); });
+    barrier();
+    team_.Share(rows * s.heads, [&](int task) { Attend(block, l, task / s.heads, task % s.heads, thread.index); });
+    barrier();
+    const Product output = {&linear[kO], attended_, query_stride_, projected_, hidden_stride_};
+    Multiply(&output, 1, rows, thread);
+    // Residual and the next norm: `projected` is added to `hidden`, which then goes into `normed`.
+    const auto residual = [&](const Linear& last, const float* gain) {
+      team_.Share(rows, [&](int row) {
+        float* x = hidden_ + row * hidden_stride_;
+        float* y = projected_ + row * hidden_stride_;
+        Finish(last, y);
+        kernels_.add(x, y, s.hidden);
+        if (gain != nullptr) kernels_.rms_norm(x, gain, s.hidden, s.rms_eps, normed_ + row * hidden_stride_);
+      });
+      barrier();
+    };
+    residual(linear[kO], layer.post_norm.data());
+
+    const Product inner[2] = {{&linear[kGate], normed_, hidden_stride_, gate_, inner_stride_},
+                              {&linear[kUp], normed_, hidden_stride_, up_, inner_stride_}};
+    Multiply(inner, 2, rows, thread);
+    team_.Share(2 * rows, [&](int task) {
+      const Product& product = inner[task % 2];
+      Finish(*product.linear, product.y + task / 2 * product.y_stride);
+    });
+    barrier();
+    const int pieces = ColumnBlocks(s.intermediate);
+    team_.Share(pieces * rows, [&](int task) {
+      const int first = task % pieces * kColumnBlock;
+      const int64_t at = task / pieces * inner_stride_ + first;
+      kernels_.swiglu(gate_ + at, up_ + at, Min(kColumnBlock, s.intermediate - first));
+    });
+    barrier();
+    const Product down = {&linear[kDown], gate_, inner_stride_, projected_, hidden_stride_};
+    Multiply(&down, 1, rows, thread);
+    const bool last = l + 1 == s.layers;
+    residual(linear[kDown], last ? nullptr : model_.layers[static_cast<size_t>(l) + 1].input_norm.data());
+  }
+  Logits(block, thread);
+}
+
+void ForwardPass::Embed(const ForwardBlock& block) {
+  const FloatMatrix& embedding = model_.embedding;
+  team_.Share(block.rows, [&](int row) {
+    kernels_.widen[static_cast<int>(embedding.type)](embedding.row(block.tokens[row]), embedding.in,
+                                                     hidden_ + row * hidden_stride_);
+  });
+}
+
+// y = x times the linears' weights, all rows of all of them; Finish makes layers of it.
+void ForwardPass::Multiply(const Product* products, int count, int rows, Thread thread) {
+  const bool is_signs = products[0].linear->is_signs;
+  if (is_signs) {
+    MakeTables(products, count, rows);
+    team_.Barrier(thread.count);
+  }
+  // A task is a span of row blocks: as many as share one column block's tables in the cache, but enough
+  // tasks for all threads.
+  int blocks[3], all = 0;
+  for (int p = 0; p < count; p++) {
+    const Linear& linear = *products[p].linear;
+    blocks[p] = is_signs ? linear.signs.blocks() : (linear.out + kFloatRows - 1) / kFloatRows;
+    all += blocks[p];
+  }
+  int span = rows <= kFewRows ? 1 : Min(8, all / (4 * thread.count));
+  if (span < 1) span = 1;
+  int tasks[3], total = 0;
+  for (int p = 0; p < count; p++) total += tasks[p] = (blocks[p] + span - 1) / span;
+  team_.Share(total, [&](int task) {
+    int64_t tables = 0, scales = 0;
+    int p = 0;
+    for (; task >= tasks[p]; p++) {
+      task -= tasks[p];
+      const int64_t made = int64_t{ColumnBlocks(products[p].linear->in)} * rows;
+      tables += made * TableStride(products[p].linear->in, kernels_.table_bytes[precision_]);
+      scales += made;
+    }
+    const Product& product = products[p];
+    const int first = task * span;
+    const int n = Min(span, blocks[p] - first);
+    if (is_signs) {
+      MultiplySigns(product, tables_.data() + tables, scales_ + scales, first, n, rows);
+    } else {
+      float* y[kMaxRows];
+      for (int row = 0; row < rows; row++) y[row] = product.y + row * product.y_stride + first * kFloatRows;
+      MultiplyFloats(product.linear->floats, product.x, product.x_stride, rows, first * kFloatRows, n * kFloatRows, y);
+    }
+  });
+  team_.Barrier(thread.count);
+}
+
+// Tables lie as [product][column block][row], their scales likewise.
+void ForwardPass::MakeTables(const Product* products, int count, int rows) {
+  int tasks[3], total = 0;
+  for (int p = 0; p < count; p++) total += tasks[p] = ColumnBlocks(products[p].linear->in) * rows;
+  team_.Share(total, [&](int task) {
+    int64_t offset = 0, scale = 0;
+    int p = 0;
+    for (; task >= tasks[p]; p++) {
+      task -= tasks[p];
+      offset += tasks[p] * TableStride(products[p].linear->in, kernels_.table_bytes[precision_]);
+      scale += tasks[p];
+    }
+    const Linear& linear = *products[p].linear;
+    const int column = task / rows * kColumnBlock;
+    const float* x = products[p].x + task % rows * products[p].x_stride + column;
+    kernels_.make_table[precision_](x, linear.g.data() + column, Min(kColumnBlock, linear.in - column),
+                                    tables_.data() + offset + task * TableStride(linear.in, kernels_.table_bytes[precision_]),
+                                    scales_ + scale + task);
+  });
+}
+
+void ForwardPass::MultiplySigns(const Product& product, const uint8_t* tables, const float* scales, int first_block,
+                                int blocks, int rows) {
+  const Linear& linear = *product.linear;
+  const int64_t stride = TableStride(linear.in, kernels_.table_bytes[precision_]);
+  const auto multiply = [&](int block, int column, int token, int tokens) {
+    const int64_t made = int64_t{column / kColumnBlock} * rows + token;
+    kernels_.sign_block[precision_](
+        linear.signs.words(block, column), linear.signs.groups(block), Min(kColumnBlock, linear.in - column),
+        tables + made * stride, stride, scales + made, tokens,
+        product.y + token * product.y_stride + int64_t{block} * linear.signs.block_rows(), product.y_stride, column > 0);
+  };
+  for (int token = 0; token < rows; token += kTokensAtOnce) {
+    const int tokens = Min(kTokensAtOnce, rows - token);
+    for (int column = 0; column < linear.in; column += kColumnBlock) {
+      for (int block = first_block; block < first_block + blocks; block++) multiply(block, column, token, tokens);
+    }
+  }
+}
+
+// Rows [first_row, first_row + count) of the matrix. The columns are summed in the same blocks whatever
+// the number of rows, so that a token's result does not depend on what runs beside it.
+void ForwardPass::MultiplyFloats(const FloatMatrix& matrix, const float* x, int64_t x_stride, int rows, int first_row,
+                                 int count, float* const* y) {
+  const auto kernel = kernels_.float_rows[static_cast<int>(matrix.type)];
+  const int end = Min(first_row + count, matrix.out);
+  // One token streams rows from end to end; many tokens keep a column block of their inputs in the cache.
+  const int step = rows <= kFewRows ? kFloatTile : end - first_row;
+  for (int row = first_row; row < end; row += step) {
+    float* targets[kMaxRows];
+    for (int t = 0; t < rows; t++) targets[t] = y[t] + (row - first_row);
+    for (int column = 0; column < matrix.in; column += kColumnBlock) {
+      kernel(matrix.row(row) + int64_t{column} * matrix.element_bytes(), matrix.in, Min(step, end - row),
+             Min(kColumnBlock, matrix.in - column), x + column, x_stride, rows, targets, column > 0);
+    }
+  }
+}
+
+// One row after its product: h, LayerNorm and bias of a 1-bit layer; the bias of a float one.
+void ForwardPass::Finish(const Linear& linear, float* y) {
+  const float* bias = linear.bias.empty() ? nullptr : linear.bias.data();
+  if (linear.is_signs) kernels_.finish_signs(y, linear.h.data(), bias, linear.out, model_.shape.layer_norm_eps);
+  else if (bias != nullptr) kernels_.add(y, bias, linear.out);
+}
+
+// RoPE on one row's q and k, then its k and v into the cache.
+void ForwardPass::Rotate(const ForwardBlock& block, int layer, int row) {
+  const ModelShape& s = model_.shape;
+  const int position = block.positions[row];
+  const int64_t angle = int64_t{position} * (s.head_dim / 2);
+  const float* cos = model_.rope_cos.data() + angle;
+  const float* sin = model_.rope_sin.data() + angle;
+  float* k = k_ + row * kv_stride_;
+  const float* v = v_ + row * kv_stride_;
+  kernels_.rope(q_ + row * query_stride_, cos, sin, s.heads, s.head_dim);
+  kernels_.rope(k, cos, sin, s.kv_heads, s.head_dim);
+  const auto store = kernels_.store_cache[s.half_cache ? 1 : 0];
+  for (int head = 0; head < s.kv_heads; head++) {
+    store(k + head * s.head_dim, s.head_dim, block.caches[row]->keys(layer, head, position));
+    store(v + head * s.head_dim, s.head_dim, block.caches[row]->values(layer, head, position));
+  }
+}
+
+void ForwardPass::Attend(const ForwardBlock& block, int layer, int row, int head, int thread) {
+  const ModelShape& s = model_.shape;
+  const KvCache& cache = *block.caches[row];
+  const int kv_head = head / (s.heads / s.kv_heads);
+  const int64_t at = row * query_stride_ + int64_t{head} * s.head_dim;
+  kernels_.attend[s.half_cache ? 1 : 0](q_ + at, cache.keys(layer, kv_head, 0), cache.values(layer, kv_head, 0),
+                                        block.positions[row] + 1, s.head_dim,
+                                        1.0f / std::sqrt(static_cast<float>(s.head_dim)),
+                                        scores_.as<float>() + int64_t{thread} * s.context, attended_ + at);
+}
+
+void ForwardPass::Logits(const ForwardBlock& block, Thread thread) {
+  if (block.wanted == 0) return;
+  const ModelShape& s = model_.shape;
+  team_.Share(block.wanted, [&](int i) {
+    kernels_.rms_norm(hidden_ + block.wanted_rows[i] * hidden_stride_, model_.norm.data(), s.hidden, s.rms_eps,
+                      normed_ + i * hidden_stride_);
+  });
+  team_.Barrier(thread.count);
+  team_.Share((s.vocab + kFloatRows - 1) / kFloatRows, [&](int task) {
+    float* y[kMaxRows];
+    for (int i = 0; i < block.wanted; i++) y[i] = block.logits[i] + task * kFloatRows;
+    MultiplyFloats(model_.Head(), normed_, hidden_stride_, block.wanted, task * kFloatRows, kFloatRows, y);
+  });
+  team_.Barrier(thread.count);
+}
+
+}  // namespace onebit

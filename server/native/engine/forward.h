@@ -1,0 +1,87 @@
+// The forward pass of a block of rows through all layers, on all threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "engine/kv_cache.h"
+#include "engine/model.h"
+#include "engine/pages.h"
+#include "engine/team.h"
+
+namespace onebit {
+
+// Rows that run through the layers together: tokens of one or several sequences. Rows of a sequence
+// are in order of position, and the cache holds all positions before its first row.
+struct ForwardBlock {
+  int rows = 0;
+  const int32_t* tokens = nullptr;
+  const int32_t* positions = nullptr;
+  KvCache* const* caches = nullptr;  // one a row
+  // Rows whose logits are wanted, and where their `vocab` floats go.
+  int wanted = 0;
+  const int32_t* wanted_rows = nullptr;
+  float* const* logits = nullptr;
+};
+
+class ForwardPass {
+ public:
+  static constexpr int kMaxRows = 128;
+  static constexpr int kMaxThreads = 256;
+
+  // Takes all scratch memory; `model` must outlive it.
+  explicit ForwardPass(const Model& model);
+
+  // False if Cancel was called meanwhile: the block's positions in the caches are then undefined.
+  bool Run(const ForwardBlock& block);
+
+  // From any thread: ends the running block before its next layer. Rearm before the next one.
+  void Cancel() { cancelled_.store(true); }
+  void Rearm() { cancelled_.store(false); }
+
+  size_t scratch_bytes() const { return activations_.size() + tables_.size() + scores_.size(); }
+
+ private:
+  // A linear with its input and output rows.
+  struct Product {
+    const Linear* linear;
+    const float* x;
+    int64_t x_stride;
+    float* y;
+    int64_t y_stride;
+  };
+  struct Thread {
+    int index;
+    int count;
+  };
+
+  void RunThread(const ForwardBlock& block, Thread thread);
+  void Embed(const ForwardBlock& block);
+  void Multiply(const Product* products, int count, int rows, Thread thread);
+  void MakeTables(const Product* products, int count, int rows);
+  void MultiplySigns(const Product& product, const uint8_t* tables, const float* scales, int first_block,
+                     int blocks, int rows);
+  void MultiplyFloats(const FloatMatrix& matrix, const float* x, int64_t x_stride, int rows, int first_row,
+                      int count, float* const* y);
+  void Finish(const Linear& linear, float* y);
+  void Rotate(const ForwardBlock& block, int layer, int row);
+  void Attend(const ForwardBlock& block, int layer, int row, int head, int thread);
+  void Logits(const ForwardBlock& block, Thread thread);
+
+  const Model& model_;
+  const Kernels& kernels_;
+  const int precision_;
+  Team team_;
+  std::atomic<bool> cancelled_{false};
+  bool stop_ = false;  // written by thread 0, read by all after a barrier
+
+  // Row strides in floats, each a multiple of 32 (a block of sign rows writes whole groups).
+  int64_t hidden_stride_, query_stride_, kv_stride_, inner_stride_;
+  Pages activations_;
+  float *hidden_, *normed_, *projected_, *q_, *k_, *v_, *attended_, *gate_, *up_;
+  Pages tables_;  // look-up tables of the products of one stage, then their scales
+  Pages scores_;  // attention weights, [thread][context]
+  float* scales_ = nullptr;
+};
+
+}  // namespace onebit

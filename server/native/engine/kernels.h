@@ -1,0 +1,71 @@
+// The inner loops of the engine, one table of them for each instruction set. None allocates.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu_features.h"
+
+namespace onebit {
+
+// A 1-bit product goes through look-up tables: for every 4 columns a table holds the 16 possible
+// signed sums of their inputs, and a row's 4 sign bits choose one. Tables are made and summed for
+// blocks of this many columns, each with a scale of its own, so that an outlier in the input costs
+// precision only in its block.
+constexpr int kColumnBlock = 1024;
+// Signs are stored for 32 rows side by side; see sign_matrix.h.
+constexpr int kSignLanes = 32;
+
+enum class FloatType { kF32 = 0, kF16 = 1, kBf16 = 2 };
+
+struct Kernels {
+  // --- 1-bit products ---
+  // Bytes of a stored sign word (8 or 16 columns of one row) and the most groups of 32 rows a block has.
+  int sign_word_bytes;
+  int sign_block_groups;
+  // Bytes of the tables of 4 columns, and how to make those of one column block: `columns` (a multiple
+  // of 8, at most kColumnBlock) products x·g; columns missing to a multiple of 16 count as zeros.
+  // Default: integers, *scale times which is the sum. Exact: f32 sums, and *scale is 1.
+  int table_bytes[2];
+  void (*make_table[2])(const float* x, const float* g, int columns, void* table, float* scale);
+  // One block of `groups`·32 rows times one column block: for each token t
+  //   y[t·y_stride + row] (+)= scales[t] · Σ_columns ±(x·g), with token t's tables at t·table_stride bytes.
+  void (*sign_block[2])(const void* words, int groups, int columns, const void* tables, int64_t table_stride,
+                        const float* scales, int tokens, float* y, int64_t y_stride, bool accumulate);
+
+  // --- float products, by FloatType ---
+  // y[t][row] (+)= Σ_columns w[row·w_stride + column] · x[t·x_stride + column]
+  void (*float_rows[3])(const void* w, int64_t w_stride, int rows, int columns, const float* x,
+                        int64_t x_stride, int tokens, float* const* y, bool accumulate);
+  // y = w as f32.
+  void (*widen[3])(const void* w, int64_t n, float* y);
+
+  // --- between the products ---
+  // y = x ⊙ gain / sqrt(mean(x²) + eps)
+  void (*rms_norm)(const float* x, const float* gain, int n, float eps, float* y);
+  // What follows a 1-bit product: y = LayerNorm(y ⊙ h) (+ bias unless null), eps inside the root.
+  void (*finish_signs)(float* y, const float* h, const float* bias, int n, float eps);
+  void (*add)(float* x, const float* y, int n);
+  // gate = silu(gate) ⊙ up
+  void (*swiglu)(float* gate, const float* up, int n);
+  // Turns the pairs (x[i], x[i + dim/2]) of every head; cos and sin have dim/2 elements.
+  void (*rope)(float* x, const float* cos, const float* sin, int heads, int dim);
+  // n floats into a KV cache of f32 (0) or fp16 (1).
+  void (*store_cache[2])(const float* x, int n, void* cache);
+  // Causal attention of one head of one row: out = softmax(scale · q Kᵀ) V over `positions` rows of `dim`
+  // elements, f32 (0) or fp16 (1). `scores` is scratch of `positions` floats.
+  void (*attend[2])(const float* q, const void* keys, const void* values, int positions, int dim,
+                    float scale, float* scores, float* out);
+};
+
+// Index into the [2] tables above.
+enum Precision { kDefault = 0, kExact = 1 };
+
+const Kernels& PortableKernels();
+const Kernels& NeonKernels();
+const Kernels& Avx2Kernels();
+const Kernels& Avx512Kernels();
+
+// Those of SelectedIsa().
+const Kernels& SelectedKernels();
+
+}  // namespace onebit

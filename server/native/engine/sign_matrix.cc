@@ -1,0 +1,73 @@
+#include "engine/sign_matrix.h"
+
+#include <cstring>
+
+#include "engine/half.h"
+
+namespace onebit {
+namespace {
+
+template <class W>
+void PackSignsOf(const void* values, int64_t n, uint8_t* signs) {
+  const auto* v = static_cast<const typename W::Stored*>(values);
+  for (int64_t i = 0; i < n; i += 8) {
+    unsigned byte = 0;
+    for (int j = 0; j < 8; j++) byte |= (W::Get(v[i + j]) < 0.0f ? 1u : 0u) << j;
+    signs[i / 8] = static_cast<uint8_t>(byte);
+  }
+}
+
+}  // namespace
+
+SignMatrix::SignMatrix(int out, int in, const Kernels& kernels)
+    : out_(out),
+      in_(in),
+      word_bytes_(kernels.sign_word_bytes),
+      block_groups_(kernels.sign_block_groups),
+      groups_((out + kSignLanes - 1) / kSignLanes),
+      blocks_((groups_ + block_groups_ - 1) / block_groups_),
+      row_words_((in / 8 + word_bytes_ - 1) / word_bytes_),
+      storage_(static_cast<size_t>(groups_) * kSignLanes * row_words_ * word_bytes_, Pages::Use::kStreamed) {}
+
+void SignMatrix::Pack(int block, const uint8_t* rows) {
+  if (word_bytes_ == 2) PackWords<uint16_t>(block, rows);
+  else PackWords<uint8_t>(block, rows);
+}
+
+template <typename Word>
+void SignMatrix::PackWords(int block, const uint8_t* rows) {
+  constexpr int kWordsAtOnce = 32;  // keeps what is written between two visits in the L1 cache
+  const int lanes = groups(block) * kSignLanes;
+  const int first_row = block * block_rows();
+  const int filled = out_ - first_row < lanes ? out_ - first_row : lanes;
+  const int row_bytes = in_ / 8;
+  const int whole_words = row_bytes / static_cast<int>(sizeof(Word));
+  Word* target = reinterpret_cast<Word*>(storage_.data() + BlockOffset(block));
+  for (int start = 0; start < whole_words; start += kWordsAtOnce) {
+    const int end = start + kWordsAtOnce < whole_words ? start + kWordsAtOnce : whole_words;
+    for (int lane = 0; lane < filled; lane++) {
+      const uint8_t* source = rows + static_cast<int64_t>(lane) * row_bytes;
+      for (int w = start; w < end; w++) {
+        Word word;
+        std::memcpy(&word, source + w * sizeof(Word), sizeof(Word));
+        target[static_cast<int64_t>(w) * lanes + lane] = word;
+      }
+    }
+  }
+  if (whole_words < row_words_) {
+    for (int lane = 0; lane < filled; lane++) {
+      target[static_cast<int64_t>(whole_words) * lanes + lane] =
+          rows[static_cast<int64_t>(lane) * row_bytes + row_bytes - 1];
+    }
+  }
+}
+
+void PackSigns(FloatType type, const void* values, int64_t n, uint8_t* signs) {
+  switch (type) {
+    case FloatType::kF32: return PackSignsOf<F32Weight>(values, n, signs);
+    case FloatType::kF16: return PackSignsOf<F16Weight>(values, n, signs);
+    case FloatType::kBf16: return PackSignsOf<Bf16Weight>(values, n, signs);
+  }
+}
+
+}  // namespace onebit

@@ -1,0 +1,61 @@
+// The signs of a 1-bit linear in the order in which the kernels read them.
+//
+// A checkpoint stores row after row, bit k of byte c = column 8c + k. Here a word of W = 1 or 2 bytes
+// (8 or 16 columns) of one row lies beside the same word of other rows, 32 of them a group, so that
+// one register holds one word of 32 rows:
+//   [block of up to sign_block_groups groups][word][group][32 rows] words of W bytes.
+// Rows are padded to a multiple of 32 with +1, columns to whole words.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/kernels.h"
+#include "engine/pages.h"
+
+namespace onebit {
+
+class SignMatrix {
+ public:
+  SignMatrix() = default;
+  // in: a multiple of 8.
+  SignMatrix(int out, int in, const Kernels& kernels);
+
+  int blocks() const { return blocks_; }
+  // Rows of every block but the last.
+  int block_rows() const { return block_groups_ * kSignLanes; }
+  // Groups of 32 rows in a block.
+  int groups(int block) const {
+    const int rest = groups_ - block * block_groups_;
+    return rest < block_groups_ ? rest : block_groups_;
+  }
+  // Where a block's words begin that hold `column` (a multiple of kColumnBlock) and on.
+  const void* words(int block, int column) const {
+    return storage_.data() + BlockOffset(block) +
+           static_cast<int64_t>(column) / (8 * word_bytes_) * groups(block) * kSignLanes * word_bytes_;
+  }
+  size_t bytes() const { return storage_.size(); }
+
+  // Fills one block from its rows as a checkpoint stores them, `in`/8 bytes each.
+  void Pack(int block, const uint8_t* rows);
+
+ private:
+  template <typename Word>
+  void PackWords(int block, const uint8_t* rows);
+  int64_t BlockOffset(int block) const {
+    return static_cast<int64_t>(block) * block_groups_ * kSignLanes * row_words_ * word_bytes_;
+  }
+
+  int out_ = 0;
+  int in_ = 0;
+  int word_bytes_ = 1;
+  int block_groups_ = 1;
+  int groups_ = 0;
+  int blocks_ = 0;
+  int row_words_ = 0;
+  Pages storage_;
+};
+
+// 8 signs of floats by their type, least significant bit first, bit 1 = negative; zero counts as +1.
+void PackSigns(FloatType type, const void* values, int64_t n, uint8_t* signs);
+
+}  // namespace onebit
