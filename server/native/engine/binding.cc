@@ -187,7 +187,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       request.source.file = info[6].As<Napi::String>().Utf8Value();
       request.source.offset = info[7].As<Napi::Number>().Int64Value();
     } else {
-      const Napi::Uint8Array bytes = info[6].As<Napi::Uint8Array>();
+      Napi::Uint8Array bytes = info[6].As<Napi::Uint8Array>();
       request.source.memory = bytes.Data();
     }
     if (slot == "embedding" || slot == "head") {
@@ -264,7 +264,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       worker->caches[i] = cache->second.get();
     }
     for (size_t i = 0; i < wanted.ElementLength(); i += 3) {
-      const auto output = outputs.Get(static_cast<uint32_t>(wanted[i + 1])).As<Napi::Float32Array>();
+      auto output = outputs.Get(static_cast<uint32_t>(wanted[i + 1])).As<Napi::Float32Array>();
       const size_t start = static_cast<size_t>(wanted[i + 2]) * static_cast<size_t>(shape.vocab);
       if (static_cast<size_t>(wanted[i]) >= rows || start + static_cast<size_t>(shape.vocab) > output.ElementLength()) {
         throw Napi::Error::New(info.Env(), "Wanted logits are out of range.");

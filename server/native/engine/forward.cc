@@ -14,6 +14,9 @@ constexpr int kFloatRows = 64;
 // Rows of a float matrix that are summed side by side while one token at a time is decoded.
 constexpr int kFloatTile = 4;
 constexpr int kFewRows = 4;
+// Products that are worth a thread: less, and the barriers cost more than the thread brings.
+constexpr double kSignWork = 8e6;
+constexpr double kFloatWork = 1e6;
 
 int64_t RoundUp(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 int Min(int a, int b) { return a < b ? a : b; }
@@ -52,6 +55,11 @@ ForwardPass::ForwardPass(const Model& model)
   up_ = take(inner_stride_);
   scores_ = Pages(sizeof(float) * kMaxThreads * static_cast<size_t>(s.context), Pages::Use::kSparse);
 
+  for (const Layer& layer : model.layers) {
+    for (const Linear& linear : layer.linear) {
+      row_work_ += static_cast<double>(linear.out) * linear.in / (linear.is_signs ? kSignWork : kFloatWork);
+    }
+  }
   if (s.layers > 0 && model.layers[0].linear[kQ].is_signs) {
     int64_t bytes = 0, scales = 0;
     const auto stage = [&](int linears, int in) {
@@ -70,10 +78,16 @@ ForwardPass::ForwardPass(const Model& model)
 
 bool ForwardPass::Run(const ForwardBlock& block) {
   stop_ = false;
-  ThreadPool::Shared().Parallel([&](int index, int count) {
-    const Thread thread{index, Min(count, kMaxThreads)};
-    if (index < thread.count) RunThread(block, thread);
-  });
+  const double worthwhile = row_work_ * block.rows;
+  const int most = worthwhile < kMaxThreads ? static_cast<int>(worthwhile) : kMaxThreads;
+  if (most <= 1) {
+    RunThread(block, {0, 1});
+  } else {
+    ThreadPool::Shared().Parallel([&](int index, int count) {
+      const Thread thread{index, Min(count, most)};
+      if (index < thread.count) RunThread(block, thread);
+    });
+  }
   return !stop_;
 }
 

@@ -71,6 +71,7 @@ class ForwardPass {
   const Model& model_;
   const Kernels& kernels_;
   const int precision_;
+  double row_work_ = 0;  // of one row, in threads' worth
   Team team_;
   std::atomic<bool> cancelled_{false};
   bool stop_ = false;  // written by thread 0, read by all after a barrier

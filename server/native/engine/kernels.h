@@ -12,6 +12,11 @@ namespace onebit {
 // blocks of this many columns, each with a scale of its own, so that an outlier in the input costs
 // precision only in its block.
 constexpr int kColumnBlock = 1024;
+// Entries of the tables of this many columns are summed in 16 bits before they are widened. The scale of
+// a block is the finest at which no choice of signs can overflow: that of the span with the largest
+// Σ |x·g|, with room for the rounding of each column.
+constexpr int kSpanColumns = 64;
+constexpr float kSpanMost = 32767.0f - 0.5f * kSpanColumns;
 // Signs are stored for 32 rows side by side; see sign_matrix.h.
 constexpr int kSignLanes = 32;
 

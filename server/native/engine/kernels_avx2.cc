@@ -33,8 +33,8 @@ inline void SignTile(const uint8_t* words, int columns, const uint8_t* tables, i
   const __m256i nibble = _mm256_set1_epi8(15);
   __m256i wide[T][4];
   ONEBIT_UNROLL for (int t = 0; t < T; t++) for (int i = 0; i < 4; i++) wide[t][i] = _mm256_setzero_si256();
-  for (int c = 0; c < columns; c += kWidenColumns) {
-    const int end = c + kWidenColumns < columns ? c + kWidenColumns : columns;
+  for (int c = 0; c < columns; c += kSpanColumns) {
+    const int end = c + kSpanColumns < columns ? c + kSpanColumns : columns;
     __m256i low[T], high[T];
     ONEBIT_UNROLL for (int t = 0; t < T; t++) low[t] = high[t] = _mm256_setzero_si256();
     for (int k = c; k < end; k += 8) {
@@ -55,8 +55,8 @@ inline void SignTile(const uint8_t* words, int columns, const uint8_t* tables, i
     const __m256 scale = _mm256_set1_ps(scales[t]);
     for (int i = 0; i < 4; i++) {
       float* out = y + t * y_stride + 8 * i;
-      const __m256 value = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(wide[t][i]));
-      _mm256_storeu_ps(out, accumulate ? _mm256_add_ps(_mm256_loadu_ps(out), value) : value);
+      const __m256 before = accumulate ? _mm256_loadu_ps(out) : _mm256_setzero_ps();
+      _mm256_storeu_ps(out, _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(wide[t][i]), before));
     }
   }
 }

@@ -10,10 +10,6 @@
 namespace onebit {
 namespace {
 
-// Largest input after rounding: 64 columns of it still fit a 16-bit sum.
-constexpr float kQuantizedMost = 511.0f;
-constexpr int kWidenColumns = 64;
-
 // Adds pairs of 16-bit numbers times `pick` to 32-bit sums. gcc 12 copies the accumulator around the
 // intrinsic (two moves and a spill), so that the instruction is written out where that is possible.
 inline __m512i AddPicked(__m512i sum, __m512i pairs, __m512i pick) {
@@ -61,11 +57,16 @@ inline int Products(const float* x, const float* g, int columns, float* products
 void MakeTable(const float* x, const float* g, int columns, void* table, float* scale) {
   alignas(64) float inputs[kColumnBlock];
   const int padded = Products(x, g, columns, inputs);
-  __m512 largest = _mm512_setzero_ps();
-  for (int c = 0; c < padded; c += 16) largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_load_ps(inputs + c)));
-  const float most = _mm512_reduce_max_ps(largest);
-  *scale = most / kQuantizedMost;
-  const __m512 inverse = _mm512_set1_ps(most > 0.0f ? kQuantizedMost / most : 0.0f);
+  float most = 0.0f;
+  for (int c = 0; c < padded; c += kSpanColumns) {
+    const int end = c + kSpanColumns < padded ? c + kSpanColumns : padded;
+    __m512 sums = _mm512_setzero_ps();
+    for (int k = c; k < end; k += 16) sums = _mm512_add_ps(sums, _mm512_abs_ps(_mm512_load_ps(inputs + k)));
+    const float sum = _mm512_reduce_add_ps(sums);
+    most = sum > most ? sum : most;
+  }
+  *scale = most / kSpanMost;
+  const __m512 inverse = _mm512_set1_ps(most > 0.0f ? kSpanMost / most : 0.0f);
   for (int c = 0; c < padded; c += 16) {
     _mm512_store_ps(inputs + c, _mm512_roundscale_ps(_mm512_mul_ps(_mm512_load_ps(inputs + c), inverse), 0));
   }
@@ -95,8 +96,8 @@ inline void SignTile(const uint8_t* words, int columns, const char* tables, int6
   ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) {
     even[t][i] = odd[t][i] = _mm512_setzero_si512();
   }
-  for (int c = 0; c < columns; c += kWidenColumns) {
-    const int end = c + kWidenColumns < columns ? c + kWidenColumns : columns;
+  for (int c = 0; c < columns; c += kSpanColumns) {
+    const int end = c + kSpanColumns < columns ? c + kSpanColumns : columns;
     __m512i sum[T][G];
     ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) sum[t][i] = _mm512_setzero_si512();
     for (int k = c; k < end; k += 16, words += 64 * G) {
@@ -128,14 +129,12 @@ inline void SignTile(const uint8_t* words, int columns, const char* tables, int6
     const __m512 scale = _mm512_set1_ps(scales[t]);
     ONEBIT_UNROLL for (int i = 0; i < G; i++) {
       float* out = y + t * y_stride + kSignLanes * i;
-      __m512 a = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_permutex2var_epi32(even[t][i], first, odd[t][i])));
-      __m512 b = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_permutex2var_epi32(even[t][i], second, odd[t][i])));
-      if (accumulate) {
-        a = _mm512_add_ps(a, _mm512_loadu_ps(out));
-        b = _mm512_add_ps(b, _mm512_loadu_ps(out + 16));
-      }
-      _mm512_storeu_ps(out, a);
-      _mm512_storeu_ps(out + 16, b);
+      const __m512i a = _mm512_permutex2var_epi32(even[t][i], first, odd[t][i]);
+      const __m512i b = _mm512_permutex2var_epi32(even[t][i], second, odd[t][i]);
+      const __m512 before_a = accumulate ? _mm512_loadu_ps(out) : _mm512_setzero_ps();
+      const __m512 before_b = accumulate ? _mm512_loadu_ps(out + 16) : _mm512_setzero_ps();
+      _mm512_storeu_ps(out, _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(a), before_a));
+      _mm512_storeu_ps(out + 16, _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(b), before_b));
     }
   }
 }

@@ -30,8 +30,8 @@ void SignBlock(const void* words, int, int columns, const void* tables, int64_t 
     const uint8_t* table = static_cast<const uint8_t*>(tables) + t * table_stride;
     int32x4_t wide[8];
     for (int i = 0; i < 8; i++) wide[i] = vdupq_n_s32(0);
-    for (int c = 0; c < columns; c += kWidenColumns) {
-      const int end = c + kWidenColumns < columns ? c + kWidenColumns : columns;
+    for (int c = 0; c < columns; c += kSpanColumns) {
+      const int end = c + kSpanColumns < columns ? c + kSpanColumns : columns;
       int16x8_t sum[4];
       for (int i = 0; i < 4; i++) sum[i] = vdupq_n_s16(0);
       for (int k = c; k < end; k += 8) {
@@ -49,8 +49,8 @@ void SignBlock(const void* words, int, int columns, const void* tables, int64_t 
     }
     for (int i = 0; i < 8; i++) {
       float* out = y + t * y_stride + 4 * i;
-      const float32x4_t value = vmulq_n_f32(vcvtq_f32_s32(wide[i]), scales[t]);
-      vst1q_f32(out, accumulate ? vaddq_f32(vld1q_f32(out), value) : value);
+      const float32x4_t before = accumulate ? vld1q_f32(out) : vdupq_n_f32(0.0f);
+      vst1q_f32(out, vfmaq_n_f32(before, vcvtq_f32_s32(wide[i]), scales[t]));
     }
   }
 }

@@ -8,6 +8,7 @@
 namespace onebit {
 namespace {
 
+// What one thread reads at a time; tensors that are smaller are read by one thread.
 constexpr int64_t kPieceBytes = int64_t{4} << 20;
 
 // Whether all exponents leave room: true for finite numbers only.
@@ -29,7 +30,7 @@ template <typename Work>
 LoadResult ForEachPiece(const TensorSource& source, int64_t pieces, Work work) {
   std::atomic<int64_t> next{0};
   std::atomic<int> result{static_cast<int>(LoadResult::kOk)};
-  ThreadPool::Shared().Parallel([&](int, int) {
+  const auto read = [&](int, int) {
     TensorReader reader(source);
     while (result.load() == static_cast<int>(LoadResult::kOk)) {
       const int64_t piece = next.fetch_add(1);
@@ -37,7 +38,9 @@ LoadResult ForEachPiece(const TensorSource& source, int64_t pieces, Work work) {
       const LoadResult outcome = work(reader, piece);
       if (outcome != LoadResult::kOk) result.store(static_cast<int>(outcome));
     }
-  });
+  };
+  if (source.bytes < kPieceBytes) read(0, 1);
+  else ThreadPool::Shared().Parallel(read);
   return static_cast<LoadResult>(result.load());
 }
 

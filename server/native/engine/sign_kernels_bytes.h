@@ -10,11 +10,6 @@
 namespace onebit {
 namespace {
 
-// Largest input after rounding: 64 columns of it still fit a 16-bit sum.
-constexpr float kQuantizedMost = 511.0f;
-// Columns whose table entries are summed in 16 bits before they are widened.
-constexpr int kWidenColumns = 64;
-
 // The 16 signed sums of 4 inputs: entry b has −input[j] where bit j of b is set.
 template <class T>
 inline void SignedSums(const T* input, T* entries) {
@@ -24,16 +19,18 @@ inline void SignedSums(const T* input, T* entries) {
   }
 }
 
-// Rounds x·g of one column block to integers of at most kQuantizedMost; returns their scale.
+// Rounds x·g of one column block to integers at its scale (kernels.h), which it returns.
 inline float QuantizeBlock(const float* x, const float* g, int columns, int* quantized) {
   float largest = 0.0f;
-  for (int c = 0; c < columns; c++) {
-    const float a = std::fabs(x[c] * g[c]);
-    largest = a > largest ? a : largest;
+  for (int c = 0; c < columns; c += kSpanColumns) {
+    const int end = c + kSpanColumns < columns ? c + kSpanColumns : columns;
+    float sum = 0.0f;
+    for (int k = c; k < end; k++) sum += std::fabs(x[k] * g[k]);
+    largest = sum > largest ? sum : largest;
   }
-  const float inverse = largest > 0.0f ? kQuantizedMost / largest : 0.0f;
+  const float inverse = largest > 0.0f ? kSpanMost / largest : 0.0f;
   for (int c = 0; c < columns; c++) quantized[c] = static_cast<int>(std::nearbyintf(x[c] * g[c] * inverse));
-  return largest / kQuantizedMost;
+  return largest / kSpanMost;
 }
 
 // Tables of 16 two-byte entries as two planes for byte shuffles: 16 low bytes, then 16 high bytes.
@@ -69,8 +66,8 @@ inline void FloatSignBlock(const void* words, int groups, int columns, const voi
     for (int t = 0; t < tokens; t++) {
       const float* table = reinterpret_cast<const float*>(static_cast<const char*>(tables) + t * table_stride);
       double total[kSignLanes] = {};
-      for (int c = 0; c < columns; c += kWidenColumns) {
-        const int end = c + kWidenColumns < columns ? c + kWidenColumns : columns;
+      for (int c = 0; c < columns; c += kSpanColumns) {
+        const int end = c + kSpanColumns < columns ? c + kSpanColumns : columns;
         float sum[kSignLanes] = {};
         for (int k = c; k < end; k += 8) {
           const uint8_t* lanes = static_cast<const uint8_t*>(words) + (static_cast<int64_t>(k / 8) * groups + group) * kSignLanes;
