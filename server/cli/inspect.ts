@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { modelFolder } from '../checkpoint/starter.ts';
 import { inspectLayers } from '../inspect/layers.ts';
 import type { LayerStatistics } from '../protocol/inspect.ts';
 import { progressOutput } from './progress-output.ts';
@@ -9,12 +10,12 @@ export function register(program: Command): void {
   program
     .command('inspect')
     .description('Layer by layer: sign balance, g and h, and against a teacher the reconstruction error.')
-    .requiredOption('--model <dir>', '1-bit checkpoint')
+    .requiredOption('--model <dir>', '1-bit checkpoint, or starter')
     .option('--teacher <dir>', 'the full-precision checkpoint that it came from')
     .option('--json', 'print JSON')
     .action(async ({ model, teacher, json }: { model: string; teacher?: string; json?: boolean }) => {
-      const result = await inspectLayers(model, {
-        teacher,
+      const result = await inspectLayers(modelFolder(model), {
+        teacher: teacher === undefined ? undefined : modelFolder(teacher),
         signal: processSignal(),
         onProgress: progressOutput(json === true ? 'none' : 'auto'),
       });

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander';
+import { modelFolder } from '../checkpoint/starter.ts';
 import { quantize } from '../svid/quantize.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
@@ -16,13 +17,13 @@ export function register(program: Command): void {
   program
     .command('quantize')
     .description('Make a 1-bit checkpoint from a full-precision one by SVID (the start for distil).')
-    .requiredOption('--model <dir>', 'full-precision checkpoint')
+    .requiredOption('--model <dir>', 'full-precision checkpoint, or starter-teacher')
     .requiredOption('--output <dir>', 'folder for the result; it must be new or empty')
     .option('--overwrite', 'replace a checkpoint that is in the output folder')
     .addOption(new Option('--progress <how>', 'progress').choices(['auto', 'json', 'none']).default('auto'))
     .option('--json', 'print the report as JSON')
     .action(async (flags: QuantizeFlags) => {
-      const report = await quantize(flags.model, flags.output, {
+      const report = await quantize(modelFolder(flags.model), flags.output, {
         replace: flags.overwrite,
         signal: processSignal(),
         onProgress: progressOutput(flags.progress),
