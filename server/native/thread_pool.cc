@@ -67,16 +67,41 @@ void ThreadPool::Run(Task task, void* context) {
   task_ = task;
   context_ = context;
   pending_.store(threads_ - 1, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_seq_cst);
+  Announce(0);
+  task(context, 0, threads_);
+  for (int i = 0; pending_.load(std::memory_order_acquire) > 0; i++) {
+    if (i < kSpins) Pause();
+    else std::this_thread::yield();
+  }
+}
+
+void ThreadPool::Announce(unsigned kind) {
+  const unsigned last = generation_.load(std::memory_order_relaxed);
+  generation_.store(((last & ~kShared) + kNext) | kind, std::memory_order_seq_cst);
   if (sleeping_.load(std::memory_order_seq_cst) > 0) {
     // Taking the lock orders this wake-up after the check of any worker about to sleep.
     { std::lock_guard<std::mutex> lock(sleep_mutex_); }
     wake_.notify_all();
   }
+}
+
+void ThreadPool::RunShared(Task task, void* context) {
+  std::lock_guard<std::mutex> region(run_mutex_);
+  if (threads_ == 1) {
+    task(context, 0, 1);
+    return;
+  }
+  task_ = task;
+  context_ = context;
+  guests_.store(0, std::memory_order_release);
+  Announce(kShared);
   task(context, 0, threads_);
-  for (int i = 0; pending_.load(std::memory_order_acquire) > 0; i++) {
+  // Close the door: who is inside finishes, nobody else enters.
+  int inside = guests_.fetch_add(kClosed, std::memory_order_acq_rel);
+  for (int i = 0; inside > 0; i++) {
     if (i < kSpins) Pause();
     else std::this_thread::yield();
+    inside = guests_.load(std::memory_order_acquire) - kClosed;
   }
 }
 
@@ -98,6 +123,17 @@ void ThreadPool::Work(int index, unsigned seen) {
     }
     seen = generation_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_acquire)) return;
+    if ((seen & kShared) != 0) {
+      int inside = guests_.load(std::memory_order_acquire);
+      while (inside >= 0 && !guests_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) {
+      }
+      if (inside >= 0) {
+        // Whichever shared region is open now: an older one that this thread was late for is closed.
+        task_(context_, index, threads_);
+        guests_.fetch_sub(1, std::memory_order_acq_rel);
+      }
+      continue;
+    }
     task_(context_, index, threads_);
     pending_.fetch_sub(1, std::memory_order_acq_rel);
   }

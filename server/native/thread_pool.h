@@ -35,9 +35,38 @@ class ThreadPool {
     Run([](void* context, int index, int count) { (*static_cast<Callable*>(context))(index, count); }, &f);
   }
 
+  // Runs f() on the caller and on those threads that come while it works; f takes its pieces from a counter
+  // that all share, until none is left. Unlike Parallel it never waits for a thread that has not begun: on a
+  // machine with other work, a thread may not be scheduled for many milliseconds. No allocation.
+  template <typename F>
+  void Share(F&& f) {
+    using Callable = std::remove_reference_t<F>;
+    RunShared([](void* context, int, int) { (*static_cast<Callable*>(context))(); }, &f);
+  }
+
+  // The pieces of Share: f(i) for each i in [0, count), each once, by whoever is free.
+  template <typename F>
+  void ForEach(long count, F&& f) {
+    if (count <= 1 || threads_ == 1) {
+      for (long i = 0; i < count; i++) f(i);
+      return;
+    }
+    std::atomic<long> next{0};
+    Share([&] {
+      for (long i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) f(i);
+    });
+  }
+
   ~ThreadPool();
 
  private:
+  // Bit 0 of a generation says that the region is shared: taking part is optional.
+  static constexpr unsigned kShared = 1, kNext = 2;
+  static constexpr int kClosed = -(1 << 20);
+
+  void RunShared(Task task, void* context);
+  void Announce(unsigned kind);
+
   ThreadPool();
   void Start(int n);
   void Stop();
@@ -49,6 +78,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::atomic<unsigned> generation_{0};
   std::atomic<int> pending_{0};
+  std::atomic<int> guests_{kClosed};  // threads inside of a shared region; negative while none is open
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};
   Task task_ = nullptr;

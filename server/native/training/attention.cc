@@ -1,6 +1,5 @@
 #include "training/attention.h"
 
-#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -35,11 +34,8 @@ struct PanelProduct {
 // Runs f(sequence, kv_head) for all of them. Which thread takes which does not change the result.
 template <typename F>
 void ForHeads(const AttentionShape& shape, F&& f) {
-  std::atomic<i64> next{0};
-  ThreadPool::Shared().Parallel([&](int, int) {
-    for (i64 task; (task = next.fetch_add(1, std::memory_order_relaxed)) < shape.batch * shape.kv_heads;)
-      f(task / shape.kv_heads, task % shape.kv_heads);
-  });
+  ThreadPool::Shared().ForEach(static_cast<long>(shape.batch * shape.kv_heads),
+                               [&](long task) { f(task / shape.kv_heads, task % shape.kv_heads); });
 }
 
 // Copies rows of a head into [rows, head_dim] that is readable (as zeros) up to `padded` rows.

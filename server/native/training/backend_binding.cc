@@ -58,7 +58,7 @@ Napi::Value BinaryCall(const Napi::CallbackInfo& info) {
     });
     return a.Nothing();
   }
-  ForRows(outer, width, [&](i64 first, i64 last, int) {
+  ForRows(outer, width, [&](i64 first, i64 last, i64) {
     for (i64 r = first; r < last; r++) {
       const float* row = left + r * width;
       if (mode == 2) kernels.binary_number(op, row, right[r], swapped, y + r * width, width);
@@ -106,7 +106,7 @@ Napi::Value SumMiddleCall(const Napi::CallbackInfo& info) {
   float* y = a.Floats(1, outer * inner);
   const float scale = a.Number(5);
   const Kernels& kernels = Selected();
-  ForRows(outer, middle * inner, [&](i64 first, i64 last, int) {
+  ForRows(outer, middle * inner, [&](i64 first, i64 last, i64) {
     for (i64 o = first; o < last; o++) {
       const float* from = x + o * middle * inner;
       if (inner == 1) {
@@ -133,7 +133,7 @@ Napi::Value PermuteCall(const Napi::CallbackInfo& info) {
   const float* x = a.Floats(0, size);
   float* y = a.Floats(1, size);
   constexpr i64 kTile = 16;
-  ForRows(d[0] * d[1], d[2] * d[3], [&](i64 first, i64 last, int) {
+  ForRows(d[0] * d[1], d[2] * d[3], [&](i64 first, i64 last, i64) {
     for (i64 i = first; i < last; i++) {
       const float* from = x + i / d[1] * s[0] + i % d[1] * s[1];
       float* to = y + i * d[2] * d[3];

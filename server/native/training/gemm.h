@@ -19,8 +19,8 @@ struct RowEpilogue {
   void* context;
 };
 
-// C[m, n] = op(A)[m, k] op(B)[k, n], or += where accumulate. Every element is summed in the same order whatever
-// the number of threads. Must not be called from inside a task of the pool.
+// C[m, n] = op(A)[m, k] op(B)[k, n], or += where accumulate. With the same number of threads, the result is the
+// same to the bit. Must not be called from inside a task of the pool.
 void Gemm(i64 m, i64 n, i64 k, Operand a, Operand b, float* c, i64 ldc, bool accumulate = false,
           RowEpilogue epilogue = {nullptr, nullptr});
 

@@ -12,7 +12,7 @@ namespace {
 template <typename F>
 double SumRows(i64 rows, i64 width, F&& f) {
   std::vector<double> values(static_cast<std::size_t>(rows));
-  ForRows(rows, width, [&](i64 first, i64 last, int) {
+  ForRows(rows, width, [&](i64 first, i64 last, i64) {
     for (i64 r = first; r < last; r++) values[r] = f(r);
   });
   double sum = 0;
@@ -46,7 +46,7 @@ void CrossEntropyGradient(i64 rows, i64 width, float dy, const float* logits, co
                           const float* mask, const float* log_sum, float* dlogits) {
   const Kernels& kernels = Selected();
   const double share = dy / Weights(rows, mask);
-  ForRows(rows, width, [&](i64 first, i64 last, int) {
+  ForRows(rows, width, [&](i64 first, i64 last, i64) {
     for (i64 r = first; r < last; r++) {
       float* d = dlogits + r * width;
       const float factor = static_cast<float>(share * (mask == nullptr ? 1.0 : mask[r]));
@@ -81,7 +81,7 @@ void SoftmaxKlGradient(i64 rows, i64 width, float dy, const float* teacher, cons
                        const float* teacher_log, const float* student_log, float* dstudent) {
   const Kernels& kernels = Selected();
   const float factor = dy / static_cast<float>(rows);
-  ForRows(rows, width, [&](i64 first, i64 last, int) {
+  ForRows(rows, width, [&](i64 first, i64 last, i64) {
     for (i64 r = first; r < last; r++)
       kernels.kl_row_gradient(teacher + r * width, teacher_log[r], student + r * width, student_log[r], factor,
                               dstudent + r * width, width);
@@ -104,7 +104,7 @@ float UnitDistance(i64 rows, i64 width, const float* a, const float* b) {
 void UnitDistanceGradient(i64 rows, i64 width, float dy, const float* a, const float* b, float* da, float* db) {
   const Kernels& kernels = Selected();
   const double factor = 2.0 * dy / static_cast<double>(rows);
-  ForRows(rows, width, [&](i64 first, i64 last, int) {
+  ForRows(rows, width, [&](i64 first, i64 last, i64) {
     for (i64 r = first; r < last; r++) {
       const float* left = a + r * width;
       const float* right = b + r * width;

@@ -18,7 +18,7 @@ double SquaredNorm(i64 n, const float* x) {
   const Kernels& kernels = Selected();
   const i64 parts = (n + kPart - 1) / kPart;
   std::vector<double> sums(static_cast<std::size_t>(parts));
-  ForRows(parts, kPart, [&](i64 first, i64 last, int) {
+  ForRows(parts, kPart, [&](i64 first, i64 last, i64) {
     for (i64 i = first; i < last; i++)
       sums[i] = kernels.dot(x + i * kPart, x + i * kPart, std::min(kPart, n - i * kPart));
   }, 1 << 15);

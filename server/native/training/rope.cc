@@ -31,7 +31,7 @@ Angles RopeAngles(i64 window, i64 head_dim, const float* frequencies) {
 void Rope(i64 rows, i64 width, i64 window, i64 head_dim, Angles angles, bool inverse, const float* x, float* y) {
   const i64 half = head_dim / 2;
   const float direction = inverse ? -1.0f : 1.0f;
-  ForRows(rows, width, [&](i64 first, i64 last, int) {
+  ForRows(rows, width, [&](i64 first, i64 last, i64) {
     for (i64 r = first; r < last; r++) {
       const float* cos = angles.cos + (r % window) * half;
       const float* sin = angles.sin + (r % window) * half;

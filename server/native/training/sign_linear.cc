@@ -1,9 +1,7 @@
 #include "training/sign_linear.h"
 
-#include <cstring>
-
 #include "training/gemm.h"
-#include "training/rows.h"
+#include "training/partial_sums.h"
 #include "training/scratch.h"
 
 namespace onebit::training {
@@ -14,17 +12,11 @@ namespace {
 float* EffectiveWeights(LinearShape shape, const float* latent, const float* g, const float* h) {
   const Kernels& kernels = Selected();
   float* weights = Scratch(Slot::kWeights, static_cast<std::size_t>(shape.out) * shape.in);
-  ForRows(shape.out, shape.in, [&](i64 first, i64 last, int) {
+  ForRows(shape.out, shape.in, [&](i64 first, i64 last, i64) {
     for (i64 j = first; j < last; j++)
       kernels.sign_row(latent + j * shape.in, g, h[j], weights + j * shape.in, shape.in);
   });
   return weights;
-}
-
-// sum[width] = the sum of `parts` rows, each [width].
-void AddParts(const float* parts, int count, i64 width, float* sum) {
-  std::memcpy(sum, parts, width * sizeof(float));
-  for (int part = 1; part < count; part++) Selected().combine(1, parts + part * width, 1, sum, width);
 }
 
 }  // namespace
@@ -48,7 +40,7 @@ void SignLinearGradient(LinearShape shape, const float* dy, const float* y, cons
   const auto [rows, in, out] = shape;
   const Kernels& kernels = Selected();
   float* dz = Scratch(Slot::kGradient, static_cast<std::size_t>(rows) * out);
-  ForRows(rows, out, [&, out = out](i64 first, i64 last, int) {
+  ForRows(rows, out, [&, out = out](i64 first, i64 last, i64) {
     for (i64 r = first; r < last; r++)
       kernels.layer_norm_gradient(dy + r * out, y + r * out, inverse[r], dz + r * out, out);
   });
@@ -56,15 +48,13 @@ void SignLinearGradient(LinearShape shape, const float* dy, const float* y, cons
   Gemm(rows, in, out, {dz, out}, {weights, in}, dx, in);
   // The gradient by the effective weight, in the place of dlatent.
   Gemm(out, in, rows, {dz, out, true}, {x, in}, dlatent, in);
-  const int threads = ThreadPool::Shared().threads();
-  float* parts = Scratch(Slot::kPartial, static_cast<std::size_t>(threads) * in);
-  std::memset(parts, 0, static_cast<std::size_t>(threads) * in * sizeof(float));
-  ForRows(out, in, [&, in = in](i64 first, i64 last, int part) {
+  const PartialSums sums(out, in, in);
+  ForRows(out, in, [&, in = in](i64 first, i64 last, i64 piece) {
     for (i64 j = first; j < last; j++)
       dh[j] = kernels.sign_row_gradient(dlatent + j * in, latent + j * in, g, h[j], tanh, dlatent + j * in,
-                                        parts + part * in, in);
+                                        sums.Part(piece), in);
   });
-  AddParts(parts, threads, in, dg);
+  sums.Total(dg);
 }
 
 void Linear(LinearShape shape, const float* x, const float* weight, const float* bias, float* y) {
@@ -86,13 +76,11 @@ void LinearGradient(LinearShape shape, const float* dy, const float* x, const fl
   if (dweight != nullptr) Gemm(out, in, rows, {dy, out, true}, {x, in}, dweight, in);
   if (dbias == nullptr) return;
   const Kernels& kernels = Selected();
-  const int threads = ThreadPool::Shared().threads();
-  float* parts = Scratch(Slot::kPartial, static_cast<std::size_t>(threads) * out);
-  std::memset(parts, 0, static_cast<std::size_t>(threads) * out * sizeof(float));
-  ForRows(rows, out, [&, out = out](i64 first, i64 last, int part) {
-    for (i64 r = first; r < last; r++) kernels.combine(1, dy + r * out, 1, parts + part * out, out);
+  const PartialSums sums(rows, out, out);
+  ForRows(rows, out, [&, out = out](i64 first, i64 last, i64 piece) {
+    for (i64 r = first; r < last; r++) kernels.combine(1, dy + r * out, 1, sums.Part(piece), out);
   });
-  AddParts(parts, threads, out, dbias);
+  sums.Total(dbias);
 }
 
 }  // namespace onebit::training
