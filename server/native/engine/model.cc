@@ -30,7 +30,7 @@ template <typename Work>
 LoadResult ForEachPiece(const TensorSource& source, int64_t pieces, Work work) {
   std::atomic<int64_t> next{0};
   std::atomic<int> result{static_cast<int>(LoadResult::kOk)};
-  const auto read = [&](int, int) {
+  auto read = [&](int, int) {
     TensorReader reader(source);
     while (result.load() == static_cast<int>(LoadResult::kOk)) {
       const int64_t piece = next.fetch_add(1);
