@@ -23,7 +23,9 @@ export class Announcer {
       if (old !== undefined && old.state !== job.state)
         news.push(`${jobTitle(job)}: ${jobStateText[job.state]}.`);
     }
-    if (after.layers !== undefined && before.layers !== after.layers) news.push('The layers have been read.');
+    if (before.inspecting !== undefined && after.inspecting === undefined) {
+      news.push(after.layersError === undefined ? 'The layers have been read.' : after.layersError);
+    }
     if (news.length > 0) this.element.textContent = news.join(' ');
   }
 }

@@ -1,7 +1,7 @@
 import type { Job, Metric } from '../server/protocol/job.ts';
 import { type CurveData, type CurveKind, curveData, curveKinds, curveSummary, lastValue } from './curves.ts';
 import { arrange, element, setAttribute, setText, show } from './element.ts';
-import { formatDuration, formatInteger, formatLoss, none } from './format.ts';
+import { formatDuration, formatInteger, formatLoss, none, unbroken } from './format.ts';
 import type { Host } from './host.ts';
 import { jobTitle } from './job-text.ts';
 import { curveJob, orderJobs, type PanelState } from './panel-state.ts';
@@ -165,7 +165,7 @@ export class CurveView {
             `learning rate ${Number(metric.learningRate.toPrecision(2))}`,
           ]
             // Breaks between the figures, not inside them.
-            .map((part) => part.replaceAll(' ', '\u00a0'))
+            .map(unbroken)
             .join(' · ');
     setText(this.step, text);
     setAttribute(this.canvas, 'aria-valuemin', String(this.data.steps[0] ?? 0));

@@ -1,6 +1,6 @@
 import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
 import { element, setAttribute, setText, show } from './element.ts';
-import { formatBytes, formatDuration, formatInteger, formatRatio, none } from './format.ts';
+import { formatBytes, formatDuration, formatInteger, formatRatio, none, unbroken } from './format.ts';
 import type { Host } from './host.ts';
 import { deviceText, isRuntimePart, partText, shrink } from './memory-text.ts';
 import type { PanelState } from './panel-state.ts';
@@ -152,7 +152,10 @@ export class FootprintView {
     const { rssBytes, heapBytes, uptimeSeconds } = state.memory.process;
     const { process } = this.figures;
     setText(process.value, formatBytes(rssBytes));
-    setText(process.detail, `heap ${formatBytes(heapBytes)}, up ${formatDuration(uptimeSeconds)}`);
+    setText(
+      process.detail,
+      `${unbroken(`heap ${formatBytes(heapBytes)}`)}, ${unbroken(`up ${formatDuration(uptimeSeconds)}`)}`,
+    );
   }
 
   private showFigures(report: MemoryReport): void {
@@ -163,7 +166,7 @@ export class FootprintView {
       model.detail,
       ratio === undefined
         ? ''
-        : `${formatBytes(report.fp16ModelBytes)} in fp16, ${formatRatio(ratio)} as much`,
+        : `${unbroken(`${formatBytes(report.fp16ModelBytes)} in fp16`)}, ${unbroken(`${formatRatio(ratio)} as much`)}`,
     );
     const linear = report.bitsPerLinearWeight;
     setText(bits.value, Number.isFinite(linear) && linear > 0 ? linear.toFixed(2) : none);

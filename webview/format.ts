@@ -76,6 +76,11 @@ export function formatLoss(value: number): string {
   return Math.abs(value) >= 1000 ? formatInteger(value) : formatStatistic(value);
 }
 
+/** The same text, which breaks into lines nowhere inside. */
+export function unbroken(text: string): string {
+  return text.replaceAll(' ', '\u00a0');
+}
+
 /** The last part of a path, whichever way its slashes lean. */
 export function baseName(path: string): string {
   const parts = path.split(/[\\/]+/).filter((part) => part !== '');

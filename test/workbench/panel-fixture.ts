@@ -188,5 +188,5 @@ export const full: PanelSnapshot = {
   models: [starter, llama, teacher],
   jobs,
   metrics: { [distilling.id]: metrics(320) },
-  layers: layers(32, true),
+  layers: layers(6, true),
 };
