@@ -1,9 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { trimCompletion } from '../../extension/completion/trim-completion.ts';
 import { serverProcesses } from './harness/processes.ts';
-import { until, Workbench } from './harness/workbench.ts';
+import { until, useWorkbench } from './harness/workbench.ts';
 
 const before = `export function sum(values: number[]): number {
   let total = 0;
@@ -15,32 +15,28 @@ const after = `
 }
 `;
 
-let workbench: Workbench;
-beforeAll(async () => {
-  workbench = await Workbench.open({
-    // A proxy that does not answer must not stand between the extension and its server.
-    settings: () => ({ 'http.proxy': 'http://127.0.0.1:9' }),
-    prepare: ({ workspace }) => writeFile(join(workspace, 'sum.ts'), before + after),
-  });
+const workbench = useWorkbench({
+  // A proxy that does not answer must not stand between the extension and its server.
+  settings: () => ({ 'http.proxy': 'http://127.0.0.1:9' }),
+  prepare: ({ workspace }) => writeFile(join(workspace, 'sum.ts'), before + after),
 });
-afterAll(() => workbench.close());
 
-const fileText = () => readFile(join(workbench.folders.workspace, 'sum.ts'), 'utf8');
+const fileText = () => readFile(join(workbench().folders.workspace, 'sum.ts'), 'utf8');
 
 test('typing starts the server and shows ghost text of the shipped model', async () => {
-  expect(await serverProcesses(workbench.folders.state)).toEqual([]);
-  await workbench.openFile('sum.ts');
-  await workbench.page.keyboard.press('Control+G');
-  await workbench.quickInput(':6,3', '');
-  await workbench.page.keyboard.type('return ', { delay: 30 });
-  await until('ghost text is shown', async () => (await workbench.ghostText()).trim() !== '');
-  await workbench.picture('completion-1-ghost-text');
-  expect(await serverProcesses(workbench.folders.state)).toHaveLength(1);
+  expect(await serverProcesses(workbench().folders.state)).toEqual([]);
+  await workbench().openFile('sum.ts');
+  await workbench().page.keyboard.press('Control+G');
+  await workbench().quickInput(':6,3', '');
+  await workbench().page.keyboard.type('return ', { delay: 30 });
+  await until('ghost text is shown', async () => (await workbench().ghostText()).trim() !== '');
+  await workbench().picture('completion-1-ghost-text');
+  expect(await serverProcesses(workbench().folders.state)).toHaveLength(1);
 });
 
 test('the ghost text is what the server answers, and Tab inserts it', async () => {
-  const ghost = await workbench.ghostText();
-  const client = await workbench.client();
+  const ghost = await workbench().ghostText();
+  const client = await workbench().client();
   try {
     const answer = await client.complete({
       prefix: `${before}return `,
@@ -57,25 +53,25 @@ test('the ghost text is what the server answers, and Tab inserts it', async () =
   } finally {
     await client.close();
   }
-  await workbench.page.keyboard.press('Tab');
-  await workbench.page.keyboard.press('Control+S');
+  await workbench().page.keyboard.press('Tab');
+  await workbench().page.keyboard.press('Control+S');
   await until('the file is saved', async () => (await fileText()) !== before + after);
   expect(await fileText()).toBe(`${before}return ${ghost}${after}`);
-  await workbench.picture('completion-2-accepted');
+  await workbench().picture('completion-2-accepted');
 });
 
 test('the status bar item says which model runs and what it takes', async () => {
-  await until('it is calm', async () => (await workbench.status.innerText()).trim() === 'OneBit');
-  await workbench.status.hover();
-  const tooltip = workbench.page.locator('.workbench-hover', { hasText: 'Memory:' });
+  await until('it is calm', async () => (await workbench().status.innerText()).trim() === 'OneBit');
+  await workbench().status.hover();
+  const tooltip = workbench().page.locator('.workbench-hover', { hasText: 'Memory:' });
   await tooltip.waitFor();
-  await workbench.picture('completion-3-status');
+  await workbench().picture('completion-3-status');
 });
 
 test('with completions off, nothing is shown', async () => {
-  await workbench.command('OneBit: Toggle Completions');
-  await until('it is off', async () => (await workbench.status.innerText()).includes('off'));
-  const client = await workbench.client();
+  await workbench().command('OneBit: Toggle Completions');
+  await until('it is off', async () => (await workbench().status.innerText()).includes('off'));
+  const client = await workbench().client();
   try {
     await client.request('subscribe', { topics: ['model'] });
     let asked = 0;
@@ -83,16 +79,16 @@ test('with completions off, nothing is shown', async () => {
       'model/changed',
       ({ active, queued }) => (asked = Math.max(asked, active + queued)),
     );
-    await workbench.page.locator('.monaco-editor .view-lines').first().click();
-    await workbench.page.keyboard.press('Control+End');
-    await workbench.page.keyboard.type('const next = ', { delay: 30 });
-    await workbench.page.keyboard.press('Control+S');
+    await workbench().page.locator('.monaco-editor .view-lines').first().click();
+    await workbench().page.keyboard.press('Control+End');
+    await workbench().page.keyboard.type('const next = ', { delay: 30 });
+    await workbench().page.keyboard.press('Control+S');
     await until('the file is saved', async () => (await fileText()).endsWith('const next = '));
     // Well beyond the debounce, and the server has answered after all that it may have been sent.
     await new Promise((resolve) => setTimeout(resolve, 1000));
     await client.request('model/status', {});
     expect(asked).toBe(0);
-    expect(await workbench.ghostText()).toBe('');
+    expect(await workbench().ghostText()).toBe('');
   } finally {
     await client.close();
   }

@@ -1,26 +1,22 @@
 import { cp, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Job } from '../../server/protocol/job.ts';
 import { root, starterTeacher } from './harness/places.ts';
-import { until, Workbench } from './harness/workbench.ts';
+import { until, useWorkbench } from './harness/workbench.ts';
 
-let workbench: Workbench;
-beforeAll(async () => {
-  workbench = await Workbench.open({
-    settings: () => ({ 'onebit.distill.minutes': 0.4, 'onebit.completion.enabled': false }),
-    prepare: async ({ workspace }) => {
-      await cp(starterTeacher, join(workspace, 'teacher'), { recursive: true });
-      await cp(join(root, 'extension'), join(workspace, 'code'), { recursive: true });
-    },
-  });
+const workbench = useWorkbench({
+  settings: () => ({ 'onebit.distill.minutes': 0.4, 'onebit.completion.enabled': false }),
+  prepare: async ({ workspace }) => {
+    await cp(starterTeacher, join(workspace, 'teacher'), { recursive: true });
+    await cp(join(root, 'extension'), join(workspace, 'code'), { recursive: true });
+  },
 });
-afterAll(() => workbench.close());
 
-const inWorkspace = (...parts: string[]) => join(workbench.folders.workspace, ...parts);
+const inWorkspace = (...parts: string[]) => join(workbench().folders.workspace, ...parts);
 
 async function jobs(): Promise<Job[]> {
-  const client = await workbench.client();
+  const client = await workbench().client();
   try {
     return await client.request('job/list', {});
   } finally {
@@ -35,58 +31,60 @@ async function methodOf(folder: string): Promise<unknown> {
 }
 
 test('a folder that is no checkpoint is refused with the reason', async () => {
-  await workbench.contextMenu('code', 'Quantize Checkpoint to 1 Bit (SVID)');
-  const error = workbench.notification('"code" has no config.json');
+  await workbench().contextMenu('code', 'Quantize Checkpoint to 1 Bit (SVID)');
+  const error = workbench().notification('"code" has no config.json');
   await error.waitFor();
   expect(await error.innerText()).toContain('Show Log');
-  await workbench.picture('jobs-1-no-checkpoint');
-  await workbench.command('Notifications: Clear All Notifications');
+  await workbench().picture('jobs-1-no-checkpoint');
+  await workbench().command('Notifications: Clear All Notifications');
 });
 
 test('quantize, from the menu of a folder in the explorer', async () => {
-  await workbench.recordTexts();
-  await workbench.contextMenu('teacher', 'Quantize Checkpoint to 1 Bit (SVID)', 'jobs-2-menu');
-  await workbench.notification('The 1-bit model is in teacher-svid').waitFor();
-  await workbench.picture('jobs-3-quantized');
-  const seen = await workbench.recordedTexts();
+  await workbench().recordTexts();
+  await workbench().contextMenu('teacher', 'Quantize Checkpoint to 1 Bit (SVID)', 'jobs-2-menu');
+  await workbench().notification('The 1-bit model is in teacher-svid').waitFor();
+  await workbench().picture('jobs-3-quantized');
+  const seen = await workbench().recordedTexts();
   expect(seen.some((text) => text.includes('Quantizing teacher to 1 bit'))).toBe(true);
   expect(await methodOf('teacher-svid')).toBe('onebit');
   expect(await readdir(inWorkspace('teacher-svid'))).toContain('model.safetensors');
   const [job] = await jobs();
   expect(job).toMatchObject({ state: 'done', spec: { kind: 'quantize', model: inWorkspace('teacher') } });
-  await workbench.command('Notifications: Clear All Notifications');
+  await workbench().command('Notifications: Clear All Notifications');
 });
 
 test('distil, from the palette, with progress', async () => {
-  await workbench.recordTexts();
-  await workbench.command('OneBit: Distill a 1-Bit Student');
-  await workbench.page.locator('.quick-input-title', { hasText: 'Teacher' }).waitFor();
-  await workbench.picture('jobs-4-teacher');
-  await workbench.pick(/^teacher\b/);
-  await workbench.page.locator('.quick-input-title', { hasText: 'Training Data' }).waitFor();
-  await workbench.picture('jobs-5-data');
-  await workbench.pick('the code in this workspace');
-  await workbench.notification(/Distilling teacher to 1 bit.*loss/s).waitFor();
+  await workbench().recordTexts();
+  await workbench().command('OneBit: Distill a 1-Bit Student');
+  await workbench().page.locator('.quick-input-title', { hasText: 'Teacher' }).waitFor();
+  await workbench().picture('jobs-4-teacher');
+  await workbench().pick(/^teacher\b/);
+  await workbench().page.locator('.quick-input-title', { hasText: 'Training Data' }).waitFor();
+  await workbench().picture('jobs-5-data');
+  await workbench().pick('the code in this workspace');
+  await workbench()
+    .notification(/Distilling teacher to 1 bit.*loss/s)
+    .waitFor();
   await until('the status bar counts', async () =>
-    /distilling \d+%/.test(await workbench.status.innerText()),
+    /distilling \d+%/.test(await workbench().status.innerText()),
   );
-  await workbench.picture('jobs-6-progress');
+  await workbench().picture('jobs-6-progress');
 });
 
 test('a reloaded window shows the running job again, to its end', async () => {
-  await workbench.reload();
-  await workbench.notification('Distilling teacher to 1 bit').waitFor();
-  await workbench.picture('jobs-7-after-reload');
-  await workbench.notification('The 1-bit model is in teacher-onebit').waitFor({ timeout: 100_000 });
-  await workbench.picture('jobs-8-distilled');
+  await workbench().reload();
+  await workbench().notification('Distilling teacher to 1 bit').waitFor();
+  await workbench().picture('jobs-7-after-reload');
+  await workbench().notification('The 1-bit model is in teacher-onebit').waitFor({ timeout: 100_000 });
+  await workbench().picture('jobs-8-distilled');
   expect(await methodOf('teacher-onebit')).toBe('onebit');
   const job = (await jobs()).find(({ spec }) => spec.kind === 'distill');
-  expect(job).toMatchObject({ state: 'done', spec: { data: [workbench.folders.workspace] } });
+  expect(job).toMatchObject({ state: 'done', spec: { data: [workbench().folders.workspace] } });
 });
 
 test('the new model is used at the press of a button', async () => {
-  await workbench.page.locator('.notifications-toasts .monaco-button', { hasText: 'Use Model' }).click();
-  const client = await workbench.client();
+  await workbench().page.locator('.notifications-toasts .monaco-button', { hasText: 'Use Model' }).click();
+  const client = await workbench().client();
   try {
     await until('it is loaded', async () => {
       const { state, model } = await client.request('model/status', {});
@@ -98,9 +96,9 @@ test('the new model is used at the press of a button', async () => {
 });
 
 test('a job is cancelled from its progress', async () => {
-  await workbench.contextMenu('teacher', 'Distill a 1-Bit Student');
-  await workbench.pick('the code in this workspace');
-  const progress = workbench.notification(/Distilling teacher to 1 bit.*loss/s);
+  await workbench().contextMenu('teacher', 'Distill a 1-Bit Student');
+  await workbench().pick('the code in this workspace');
+  const progress = workbench().notification(/Distilling teacher to 1 bit.*loss/s);
   await progress.waitFor();
   await progress.hover();
   await progress.locator('.monaco-button', { hasText: 'Cancel' }).click();
@@ -110,6 +108,9 @@ test('a job is cancelled from its progress', async () => {
       ({ state, spec }) => state === 'cancelled' && spec.output.endsWith('teacher-onebit-2'),
     ),
   );
-  await until('the status bar is calm', async () => !(await workbench.status.innerText()).includes('distil'));
-  await workbench.picture('jobs-9-cancelled');
+  await until(
+    'the status bar is calm',
+    async () => !(await workbench().status.innerText()).includes('distil'),
+  );
+  await workbench().picture('jobs-9-cancelled');
 });

@@ -5,8 +5,9 @@ export default defineConfig({
   test: {
     include: ['*.test.ts'],
     globalSetup: ['./harness/global-setup.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // Long enough for a machine that is busy with something else.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     // One workbench at a time, and the steps of a file in their order: a later one needs what an earlier one did.
     fileParallelism: false,
     sequence: { concurrent: false },

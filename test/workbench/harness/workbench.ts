@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
-import { inject } from 'vitest';
+import { afterAll, afterEach, beforeAll, inject } from 'vitest';
 import { findServer } from '../../../extension/server-link/find-server.ts';
 import { ServerClient } from '../../../extension/server-link/server-client.ts';
 import { CodeServer, makeFolders, type Folders, type Settings } from './code-server.ts';
@@ -33,8 +33,13 @@ export class Workbench {
     await prepare?.(folders);
     const codeServer = await CodeServer.start(folders, inject('extensions'));
     const browser = await chromium.launch({ executablePath: chromiumPath(), args: [...flags, ...quiet] });
-    const page = await openPage(browser, codeServer, folders);
-    return new Workbench(folders, codeServer, browser, page);
+    try {
+      const page = await openPage(browser, codeServer, folders);
+      return new Workbench(folders, codeServer, browser, page);
+    } catch (error) {
+      await Promise.all([browser.close(), codeServer.stop()]);
+      throw error;
+    }
   }
 
   /** The status bar item of the extension. */
@@ -162,17 +167,41 @@ export class Workbench {
   }
 }
 
+/**
+ * Opens a workbench for the tests of one file and closes it after them; a test that fails leaves a picture.
+ * @returns the workbench, once the tests run
+ */
+export function useWorkbench(options: WorkbenchOptions = {}): () => Workbench {
+  let workbench: Workbench | undefined;
+  beforeAll(async () => {
+    workbench = await Workbench.open(options);
+  });
+  afterEach(async ({ task }) => {
+    if (task.result?.state !== 'fail') return;
+    await workbench?.picture(`failed-${task.name.replace(/\W+/g, '-')}`).catch(() => {});
+  });
+  afterAll(() => workbench?.close());
+  return () => {
+    if (workbench === undefined) throw new Error('The workbench is not open yet.');
+    return workbench;
+  };
+}
+
 async function openPage(browser: Browser, codeServer: CodeServer, folders: Folders): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-US' });
+  // Long, for machines that are busy with something else: deadlines are only there to fail at last.
+  context.setDefaultTimeout(200_000);
   const page = await context.newPage();
   page.on('dialog', (dialog) => void dialog.accept());
-  await page.goto(`${codeServer.url}/?folder=${encodeURIComponent(folders.workspace)}`);
+  await page.goto(`${codeServer.url}/?folder=${encodeURIComponent(folders.workspace)}`, {
+    waitUntil: 'commit',
+  });
   await ready(page);
   return page;
 }
 
 async function ready(page: Page): Promise<void> {
-  await page.waitForSelector('.monaco-workbench .part.statusbar', { timeout: 60_000 });
+  await page.locator('.monaco-workbench .part.statusbar').waitFor();
   await page.locator('.explorer-folders-view .monaco-list').waitFor();
 }
 
@@ -180,7 +209,7 @@ async function ready(page: Page): Promise<void> {
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 60_000,
+  timeoutMs = 200_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!(await condition())) {
