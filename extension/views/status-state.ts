@@ -25,9 +25,9 @@ export interface StatusView {
   label: string;
 }
 
-/** `1.3 GB`, `512 KB`: decimal units, as disks and the paper count. */
+/** `1.3 GB`, `512 kB`: decimal units, as disks and the paper count. */
 export function formatBytes(bytes: number): string {
-  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let value = bytes;
   let unit = 0;
   while (value >= 999.5 && unit < units.length - 1) {

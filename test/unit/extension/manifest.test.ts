@@ -37,7 +37,9 @@ test('the commands have the names that people look for', () =>
 test('every command is registered, and every menu entry has its command', () => {
   const declared = commands.map(({ command }) => command);
   for (const name of declared) {
-    expect(sources, name).toMatch(new RegExp(`ommand\\(\\s*'(onebit\\.)?${name.replace('onebit.', '')}'`));
+    expect(sources, name).toMatch(
+      new RegExp(`\\b(registerCommand|command)\\(\\s*'(onebit\\.)?${name.replace('onebit.', '')}'`),
+    );
   }
   for (const { command } of Object.values(menus).flat()) expect(declared).toContain(command);
 });

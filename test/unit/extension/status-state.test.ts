@@ -105,11 +105,11 @@ test('a job that waits says so', () =>
 test.each([
   [0, '0 B'],
   [999, '999 B'],
-  [1000, '1 KB'],
+  [1000, '1 kB'],
   [1_349_000_000, '1.35 GB'],
   [13_500_000_000, '13.5 GB'],
   [999_600, '1 MB'],
-  [123_456, '123 KB'],
+  [123_456, '123 kB'],
 ])('%d bytes are %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text));
 
 test.each([
