@@ -2,24 +2,28 @@ import { Command } from 'commander';
 import { asOneBitError } from '../protocol/error.ts';
 import { jobVariable } from '../protocol/job.ts';
 import { packageVersion } from '../package-root.ts';
+import { register as registerDistill } from './distill.ts';
 import { register as registerEval } from './eval.ts';
 import { register as registerGenerate } from './generate.ts';
 import { register as registerInspect } from './inspect.ts';
 import { register as registerQuantize } from './quantize.ts';
 import { register as registerServe } from './serve.ts';
 import { register as registerSvid } from './svid.ts';
+import { register as registerTrain } from './train.ts';
 
 const program = new Command('onebit')
   .description('1-bit LLaMA models: quantize, distil, inspect, serve.')
   .version(packageVersion());
 
 // Each subcommand lives in a file of its own that exports `register(program)`.
+registerDistill(program);
 registerEval(program);
 registerGenerate(program);
 registerInspect(program);
 registerQuantize(program);
 registerServe(program);
 registerSvid(program);
+registerTrain(program);
 
 program.parseAsync().catch((caught: unknown) => {
   const error = asOneBitError(caught);

@@ -2,10 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A tokenizer.json of one token a byte, and fill-in-the-middle tokens after them. Shares no code with server/. */
-export const byteTokens = { prefix: 256, suffix: 257, middle: 258, vocabSize: 264 } as const;
+export const byteTokens = { prefix: 256, suffix: 257, middle: 258, end: 259, vocabSize: 264 } as const;
 
-/** Writes the tokenizer into a model's folder, whose vocabulary must be `byteTokens.vocabSize`. */
-export function writeByteTokenizer(folder: string, options: { infill?: boolean } = {}): void {
+/**
+ * Writes the tokenizer into a model's folder, whose vocabulary must be `byteTokens.vocabSize`; `end` adds a token
+ * that ends texts.
+ */
+export function writeByteTokenizer(folder: string, options: { infill?: boolean; end?: boolean } = {}): void {
   const vocab: Record<string, number> = {};
   byteCharacters().forEach((character, byte) => (vocab[character] = byte));
   const special = (id: number, content: string): object => ({
@@ -21,7 +24,10 @@ export function writeByteTokenizer(folder: string, options: { infill?: boolean }
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: options.infill === false ? [] : infill,
+    added_tokens: [
+      ...(options.infill === false ? [] : infill),
+      ...(options.end === true ? [special(byteTokens.end, '<|endoftext|>')] : []),
+    ],
     normalizer: null,
     pre_tokenizer: byteLevel,
     post_processor: null,

@@ -1,0 +1,80 @@
+import type { Command } from 'commander';
+import { RunFolder } from '../distill/run-state.ts';
+import { integer, number } from './arguments.ts';
+import { progressOutput } from './progress-output.ts';
+import { processSignal } from './signals.ts';
+import {
+  addTrainingOptions,
+  dataOptionsOf,
+  runFolderOf,
+  startBackend,
+  trainerOptionsOf,
+  type TrainingArguments,
+} from './training-options.ts';
+
+interface TrainArguments extends TrainingArguments {
+  tokenizer: string;
+  hidden: number;
+  ffn: number;
+  layers: number;
+  heads: number;
+  kvHeads: number;
+  positions: number;
+  ropeTheta: number;
+  untied: boolean;
+}
+
+const defaults = { learningRate: 2e-3, warmup: 100, batch: 16, microBatch: 4, clip: 1, weightDecay: 0.1 };
+
+/** `onebit train`: a small LLaMA from scratch, written as a Hugging Face folder in fp16. */
+export function register(program: Command): void {
+  const command = program
+    .command('train')
+    .description('Train a small LLaMA from scratch on text or code.')
+    .requiredOption('--tokenizer <path>', 'tokenizer.json, or a folder that has one')
+    .option('--hidden <n>', 'hidden size', integer(8, 1 << 16), 256)
+    .option('--ffn <n>', 'inner size of the MLP', integer(8, 1 << 18), 704)
+    .option('--layers <n>', 'decoder blocks', integer(1, 512), 5)
+    .option('--heads <n>', 'attention heads', integer(1, 1024), 8)
+    .option('--kv-heads <n>', 'key and value heads', integer(1, 1024), 4)
+    .option('--positions <n>', 'longest context', integer(8, 1 << 20), 512)
+    .option('--rope-theta <x>', 'base of the rotary embedding', number(1), 10_000)
+    .option('--untied', 'give lm_head weights of its own', false);
+  addTrainingOptions(command, defaults).action(async (args: TrainArguments) => {
+    const signal = processSignal();
+    // Loaded here: the other commands start without the training graph.
+    const { trainModel } = await import('../distill/train-model.ts');
+    await startBackend(args.threads);
+    const data = dataOptionsOf(args, args.positions);
+    const run = runFolderOf(args);
+    if (args.restart) await RunFolder.clear(run);
+    const result = await trainModel(
+      {
+        shape: {
+          hiddenSize: args.hidden,
+          intermediateSize: args.ffn,
+          layers: args.layers,
+          heads: args.heads,
+          kvHeads: args.kvHeads,
+          headDim: args.hidden / args.heads,
+          maxPositions: args.positions,
+          ropeTheta: args.ropeTheta,
+          tieEmbeddings: !args.untied,
+        },
+        tokenizer: args.tokenizer,
+        data,
+        trainer: trainerOptionsOf(args, data.window, 2000),
+        output: args.output,
+        run,
+      },
+      { signal, onProgress: progressOutput(args.progress) },
+    );
+    if (args.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    else {
+      process.stdout.write(
+        `${result.output}: ${result.parameters} parameters, ${result.steps} steps, ${result.tokens} tokens, ` +
+          `held-out perplexity ${result.perplexity.toFixed(2)}\n`,
+      );
+    }
+  });
+}

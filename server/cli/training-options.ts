@@ -1,0 +1,150 @@
+import { Option, type Command } from 'commander';
+import type { InfillSplit } from '../distill/infill-transform.ts';
+import type { TrainerOptions } from '../distill/trainer.ts';
+import type { DataOptions } from '../distill/training-data.ts';
+import { nativeAddon } from '../native/addon.ts';
+import { OneBitError } from '../protocol/error.ts';
+import { integer, number } from './arguments.ts';
+
+/** What `train` and `distill` have in common, as commander parses it. */
+export interface TrainingArguments {
+  data: string[];
+  output: string;
+  run?: string;
+  restart: boolean;
+  steps?: number;
+  minutes?: number;
+  learningRate: number;
+  warmup: number;
+  floor: number;
+  batch: number;
+  microBatch: number;
+  window?: number;
+  clip: number;
+  weightDecay: number;
+  seed: number;
+  heldOut: string[];
+  heldOutShare: number;
+  heldOutWindows: number;
+  infillRate?: number;
+  infillSplit: InfillSplit;
+  checkpointSteps?: number;
+  measurements: number;
+  threads?: number;
+  progress: 'auto' | 'json' | 'none';
+  json: boolean;
+}
+
+export interface TrainingDefaults {
+  learningRate: number;
+  warmup: number;
+  batch: number;
+  microBatch: number;
+  clip: number;
+  weightDecay: number;
+}
+
+/** Adds the options that `train` and `distill` share. */
+export function addTrainingOptions(command: Command, defaults: TrainingDefaults): Command {
+  return command
+    .requiredOption(
+      '--data <paths...>',
+      'files or folders of text or source code, or .jsonl(.gz) with "text"',
+    )
+    .requiredOption('--output <folder>', 'where the model goes')
+    .option('--run <folder>', 'metrics and checkpoints of the run (default: the output folder + ".run")')
+    .option('--restart', 'throw an earlier run in that folder away', false)
+    .option('--steps <n>', 'optimizer steps', integer(1, 10_000_000))
+    .option('--minutes <n>', 'train this long; the schedule is fitted to it', number(0.001, 100_000))
+    .option('--learning-rate <x>', 'peak learning rate', number(1e-9, 1), defaults.learningRate)
+    .option('--warmup <steps>', 'steps over which the learning rate rises', integer(0), defaults.warmup)
+    .option('--floor <share>', 'share of the peak that the cosine ends at', number(0, 1), 0.05)
+    .option('--batch <n>', 'windows of one step', integer(1, 4096), defaults.batch)
+    .option('--micro-batch <n>', 'windows in memory at once', integer(1, 4096), defaults.microBatch)
+    .option('--window <tokens>', 'positions of a window (default: up to 512)', integer(8, 131_072))
+    .option('--clip <norm>', 'largest gradient norm; 0 = no limit', number(0), defaults.clip)
+    .option('--weight-decay <x>', 'decoupled decay of matrices', number(0, 10), defaults.weightDecay)
+    .option('--seed <n>', 'of everything random', integer(0), 0)
+    .option('--held-out <paths...>', 'held-out text of its own', [])
+    .option('--held-out-share <share>', 'share of the data set aside by file', number(0.0001, 0.9), 0.02)
+    .option('--held-out-windows <n>', 'windows that perplexity is measured on', integer(1, 100_000), 24)
+    .option(
+      '--infill-rate <share>',
+      'share rearranged for infilling (default: 0.5 if the tokenizer can)',
+      number(0, 1),
+    )
+    .addOption(
+      new Option('--infill-split <how>', 'where infilling cuts')
+        .choices(['character', 'line', 'mixed'])
+        .default('mixed'),
+    )
+    .option('--checkpoint-steps <n>', 'steps between checkpoints (default: about a minute)', integer(1))
+    .option('--measurements <n>', 'held-out measurements over the run', integer(0), 20)
+    .option('--threads <n>', 'threads of the kernels (default: one a core)', integer(1, 1024))
+    .addOption(
+      new Option('--progress <how>', 'how progress is shown')
+        .choices(['auto', 'json', 'none'])
+        .default('auto'),
+    )
+    .option('--json', 'print the result as one line of JSON, the last one', false);
+}
+
+/** The run's folder. */
+export function runFolderOf(args: TrainingArguments): string {
+  return args.run ?? `${args.output.replace(/[\\/]+$/, '')}.run`;
+}
+
+/** `positions` is the model's maximum. */
+export function dataOptionsOf(args: TrainingArguments, positions: number): DataOptions {
+  if (args.window !== undefined && args.window > positions) {
+    throw new OneBitError(
+      'bad-request',
+      `--window ${args.window} is more than the model's ${positions} positions.`,
+    );
+  }
+  return {
+    data: args.data,
+    heldOut: args.heldOut,
+    heldOutShare: args.heldOutShare,
+    heldOutWindows: args.heldOutWindows,
+    window: args.window ?? Math.min(512, positions),
+    seed: args.seed,
+    infillRate: args.infillRate,
+    infillSplit: args.infillSplit,
+  };
+}
+
+/** `defaultSteps` counts when neither steps nor minutes are given. */
+export function trainerOptionsOf(
+  args: TrainingArguments,
+  window: number,
+  defaultSteps: number,
+): Omit<TrainerOptions, 'phase'> {
+  const steps = args.steps ?? (args.minutes === undefined ? defaultSteps : undefined);
+  return {
+    schedule: {
+      peak: args.learningRate,
+      floor: args.floor,
+      warmupSteps: args.warmup,
+      steps,
+      seconds: args.minutes === undefined ? undefined : args.minutes * 60,
+    },
+    batch: args.batch,
+    microBatch: Math.min(args.batch, args.microBatch),
+    window,
+    clip: args.clip,
+    weightDecay: args.weightDecay,
+    beta1: 0.9,
+    beta2: 0.98,
+    checkpointSteps: args.checkpointSteps,
+    measurements: args.measurements,
+  };
+}
+
+/** Switches tfjs to the fastest backend there is here; a notice about a slow one goes to standard error. */
+export async function startBackend(threads: number | undefined): Promise<void> {
+  if (threads !== undefined) nativeAddon()?.setThreads(threads);
+  const { chooseBackend } = await import('../distill/backend/choose-backend.ts');
+  const { notice } = await chooseBackend();
+  if (notice !== undefined) process.stderr.write(`onebit: ${notice}\n`);
+}

@@ -1,0 +1,194 @@
+import { copyParameter, disposeParameters, readParameters, type Parameters } from './parameters.ts';
+import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { OneBitError } from '../protocol/error.ts';
+import type { OnProgress } from '../protocol/progress.ts';
+import { packageVersion } from '../package-root.ts';
+import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
+import { heldOutPerplexity } from './held-out.ts';
+import { llamaForward, type ForwardResult } from './llama-graph.ts';
+import type { DistillationWeights } from './distillation-weights.ts';
+import { distillationLoss } from './losses.ts';
+import { RunFolder } from './run-state.ts';
+import { studentFromCheckpoint, studentFromTeacher, type LatentStart } from './student-start.ts';
+import { openTrainingData, type DataOptions, type TrainingData } from './training-data.ts';
+import { curveOf, lastPerplexity } from './train-model.ts';
+import { runTraining, type Batch, type TrainerOptions } from './trainer.ts';
+import { writeStudent } from './write-model.ts';
+
+export interface DistillOptions {
+  /** Folder of the full-precision teacher. */
+  teacher: string;
+  /** Folder of a 1-bit start; made by SVID when absent. */
+  student: string | undefined;
+  latentStart: LatentStart;
+  losses: DistillationWeights;
+  /** Also train embedding, RMSNorm gains and lm_head, which the authors freeze. */
+  trainAll: boolean;
+  data: DataOptions;
+  trainer: Omit<TrainerOptions, 'phase'>;
+  output: string;
+  run: string;
+}
+
+export interface DistillResult {
+  output: string;
+  steps: number;
+  tokens: number;
+  seconds: number;
+  /** Held-out perplexities. */
+  perplexity: { teacher: number; start: number; student: number };
+}
+
+/**
+ * Quantization-aware knowledge transfer (METHOD.md, Distillation): trains a 1-bit student on its
+ * teacher's probabilities and hidden states, and writes it as a packed OneBit checkpoint. Continues
+ * the run in `options.run` if there is one of the same definition.
+ */
+export async function distillStudent(
+  options: DistillOptions,
+  context: { signal?: AbortSignal; onProgress?: OnProgress },
+): Promise<DistillResult> {
+  const checkpoint = await openCheckpoint(options.teacher, context.signal);
+  const owned: Parameters[] = [];
+  try {
+    if (checkpoint.kind !== 'full') {
+      throw new OneBitError(
+        'bad-request',
+        `${options.teacher} is a 1-bit model: the teacher must be a full-precision one.`,
+      );
+    }
+    const { config } = checkpoint;
+    const tokenizer = await loadTokenizer(options.teacher);
+    const data = await openTrainingData(options.data, tokenizer, context);
+    const teacher = await readParameters(checkpoint, () => false, context.signal);
+    owned.push(teacher);
+    const student = await startStudent(checkpoint, teacher, options, context);
+    owned.push(student.own);
+    const { parameters } = student;
+
+    const run = await RunFolder.open(options.run, definitionOf(options, data));
+    const perplexity = (signal?: AbortSignal) => heldOutPerplexity(config, parameters, data.heldOut, signal);
+    const teacherPerplexity = await heldOutPerplexity(config, teacher, data.heldOut, context.signal);
+    const startPerplexity = await perplexity(context.signal);
+    const { state, metrics } = await runTraining(
+      {
+        parameters: student.own,
+        target: ({ inputs, count, window }: Batch) => llamaForward(config, teacher, inputs, count, window),
+        loss: ({ inputs, labels, count, window }: Batch, target: ForwardResult) => {
+          const result = llamaForward(config, parameters, inputs, count, window);
+          const { loss, kl, hidden, nll } = distillationLoss(target, result, labels, options.losses);
+          return { loss, figures: { kl, hidden, ...(nll === undefined ? {} : { nll }) } };
+        },
+        perplexity,
+      },
+      data.windows,
+      run,
+      { ...options.trainer, phase: 'distil' },
+      context,
+    );
+    const result: DistillResult = {
+      output: options.output,
+      steps: state.step,
+      tokens: state.tokens,
+      seconds: state.seconds,
+      perplexity: {
+        teacher: teacherPerplexity,
+        start: startPerplexity,
+        student: lastPerplexity(metrics) ?? (await perplexity(context.signal)),
+      },
+    };
+    await writeStudent(
+      options.output,
+      checkpoint,
+      parameters,
+      recordOf(options, data, result),
+      context.signal,
+    );
+    return result;
+  } finally {
+    for (const parameters of owned) disposeParameters(parameters);
+    await checkpoint.close();
+  }
+}
+
+/** `parameters` is the whole student; `own` is the part that does not belong to the teacher. */
+async function startStudent(
+  checkpoint: Checkpoint,
+  teacher: Parameters,
+  options: DistillOptions,
+  context: { signal?: AbortSignal; onProgress?: OnProgress },
+): Promise<{ parameters: Parameters; own: Parameters }> {
+  let own: Parameters;
+  if (options.student === undefined) {
+    own = await studentFromTeacher(checkpoint, options.latentStart, context);
+  } else {
+    const start = await openCheckpoint(options.student, context.signal);
+    try {
+      for (const field of [
+        'hiddenSize',
+        'intermediateSize',
+        'layers',
+        'heads',
+        'kvHeads',
+        'headDim',
+      ] as const) {
+        if (start.config[field] !== checkpoint.config[field]) {
+          throw new OneBitError(
+            'bad-request',
+            `${options.student} has ${field} ${start.config[field]}, the teacher ${checkpoint.config[field]}: ` +
+              'the student must be made from this teacher.',
+          );
+        }
+      }
+      own = await studentFromCheckpoint(start, context.signal);
+    } finally {
+      await start.close();
+    }
+  }
+  const parameters: Parameters = new Map(own);
+  for (const [name, variable] of teacher) {
+    if (own.has(name)) continue;
+    if (options.trainAll) own.set(name, await copyParameter(variable, true));
+    parameters.set(name, own.get(name) ?? variable);
+  }
+  return { parameters, own };
+}
+
+function definitionOf(options: DistillOptions, data: TrainingData): Record<string, unknown> {
+  return {
+    kind: 'distill',
+    ...curveOf(options.data, options.trainer, data),
+    teacher: options.teacher,
+    student: options.student,
+    latentStart: options.latentStart,
+    losses: options.losses,
+    trainAll: options.trainAll,
+  };
+}
+
+/** What onebit.json says of how the student was made. */
+function recordOf(
+  options: DistillOptions,
+  data: TrainingData,
+  result: DistillResult,
+): Record<string, unknown> {
+  const { trainer } = options;
+  return {
+    tool: `onebit ${packageVersion()}`,
+    method: 'distillation',
+    teacher: options.teacher,
+    start: options.student ?? 'SVID',
+    data: { ...data.facts, infillRate: data.infillRate },
+    steps: result.steps,
+    tokens: result.tokens,
+    seconds: Math.round(result.seconds),
+    window: trainer.window,
+    batch: trainer.batch,
+    learningRate: trainer.schedule.peak,
+    seed: options.data.seed,
+    losses: options.losses,
+    trainAll: options.trainAll,
+    heldOutPerplexity: result.perplexity,
+  };
+}

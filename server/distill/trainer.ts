@@ -1,0 +1,345 @@
+import type { Metric } from '../protocol/job.ts';
+import { OneBitError, asOneBitError } from '../protocol/error.ts';
+import type { OnProgress, Progress } from '../protocol/progress.ts';
+import { tf } from './backend/tfjs.ts';
+import { adamStep, clipScale, gradientNorm, type AdamMoments } from './ops/index.ts';
+import { variableOf, type Parameters } from './parameters.ts';
+import type { RunCheckpoint, RunFolder, RunState } from './run-state.ts';
+import { learningRate, shareDone, type Schedule } from './schedule.ts';
+import type { WindowStream } from './windows.ts';
+
+/** A batch of windows: `[count · window]` int32 each. */
+export interface Batch {
+  inputs: tf.Tensor1D;
+  labels: tf.Tensor1D;
+  count: number;
+  window: number;
+}
+
+/** The loss of a batch with the figures that are shown; all scalars, means per token. */
+export interface BatchLoss {
+  loss: tf.Scalar;
+  figures: Partial<Record<'kl' | 'hidden' | 'nll', tf.Scalar>>;
+}
+
+export interface TrainerOptions {
+  /** What is being done, for progress: `train` or `distil`. */
+  phase: string;
+  schedule: Schedule;
+  /** Windows of a step. */
+  batch: number;
+  /** Windows that go through the graph at once; gradients add up to `batch` (accumulation). */
+  microBatch: number;
+  window: number;
+  /** Largest norm of the whole gradient; 0 for no limit. */
+  clip: number;
+  /** Of matrices only (decoupled: AdamW); vectors are not decayed. */
+  weightDecay: number;
+  beta1: number;
+  beta2: number;
+  /** Steps between checkpoints; undefined: one about every minute. */
+  checkpointSteps: number | undefined;
+  /** Measurements of the held-out perplexity over the run, besides the last. */
+  measurements: number;
+}
+
+export interface TrainingTask<Target = undefined> {
+  /** All tensors of the model; the trainable ones are trained. */
+  parameters: Parameters;
+  /** What the loss compares with, such as the teacher's outputs; nothing in it is differentiated. */
+  target(batch: Batch): Target;
+  /** Builds the loss; called inside tf.variableGrads. */
+  loss(batch: Batch, target: Target): BatchLoss;
+  /** Perplexity on held-out data; undefined when there is none. */
+  perplexity: ((signal?: AbortSignal) => Promise<number>) | undefined;
+}
+
+const secondsBetweenCheckpoints = 60;
+
+/**
+ * Trains until the schedule ends: Adam with clipping and accumulation, one line of metrics a step,
+ * checkpoints, and resuming from the run folder's last one. With a schedule in steps, a resumed run
+ * has the same curve to the bit as an uninterrupted one on the same number of threads.
+ * On abort it saves a checkpoint and throws cancelled; on a loss or gradient that is not finite it
+ * throws diverged and leaves the last checkpoint as it is.
+ */
+export async function runTraining<Target>(
+  task: TrainingTask<Target>,
+  windows: WindowStream,
+  run: RunFolder,
+  options: TrainerOptions,
+  context: { signal?: AbortSignal; onProgress?: OnProgress },
+): Promise<{ state: RunState; metrics: Metric[] }> {
+  const { schedule } = options;
+  const trained = new Map([...task.parameters].filter(([, variable]) => variable.trainable));
+  const moments = new Map([...trained].map(([name, variable]) => [name, zeroMoments(variable)]));
+  try {
+    let state: RunState = { step: 0, seconds: 0, tokens: 0, windows: windows.state() };
+    const saved = await run.load(context.signal);
+    if (saved !== undefined) {
+      restore(saved, task.parameters, moments);
+      windows.restore(saved.state.windows);
+      state = saved.state;
+    }
+    const metrics = await run.metricsUpTo(state.step);
+    let savedStep = state.step;
+    let savedAt = performance.now();
+    // The clock runs through measurements and checkpoints too: a run of N minutes takes N minutes.
+    const clockStart = performance.now() - state.seconds * 1000;
+    const clock = (): number => (performance.now() - clockStart) / 1000;
+    const save = async (): Promise<void> => {
+      if (savedStep === state.step) return;
+      const shapes = new Map([...task.parameters].map(([name, variable]) => [name, variable.shape]));
+      await run.save(await capture(task.parameters, moments, state), shapes);
+      savedStep = state.step;
+      savedAt = performance.now();
+    };
+
+    if (state.step === 0 && task.perplexity !== undefined) {
+      const start = await task.perplexity(context.signal);
+      context.onProgress?.(progressOf(options, state, { perplexity: start }));
+    }
+    while (shareDone(schedule, state.step, state.seconds) < 1) {
+      // Signals and messages arrive between steps only.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (context.signal?.aborted) {
+        await save();
+        throw new OneBitError('cancelled', `Stopped after step ${state.step}; run it again to continue.`);
+      }
+      const started = performance.now();
+      const rate = learningRate(schedule, state.step, state.seconds);
+      const shareBefore = shareDone(schedule, state.step, state.seconds);
+      const figures = await trainStep(task, trained, moments, windows, options, rate, state.step + 1).catch(
+        (error: unknown) => {
+          const known = asOneBitError(error);
+          if (known.code !== 'diverged') throw known;
+          throw new OneBitError('diverged', `${known.message} ${lastGood(run, savedStep)}`);
+        },
+      );
+      const stepSeconds = (performance.now() - started) / 1000;
+      const tokens = options.batch * options.window;
+      state = {
+        step: state.step + 1,
+        seconds: clock(),
+        tokens: state.tokens + tokens,
+        windows: windows.state(),
+      };
+      const share = shareDone(schedule, state.step, state.seconds);
+      const metric: Metric = {
+        step: state.step,
+        seconds: state.seconds,
+        ...figures,
+        learningRate: rate,
+        tokensPerSecond: tokens / stepSeconds,
+        tokens: state.tokens,
+      };
+      const due =
+        share >= 1 ||
+        Math.floor(share * options.measurements) > Math.floor(shareBefore * options.measurements);
+      if (due && task.perplexity !== undefined) metric.perplexity = await task.perplexity();
+      await run.addMetric(metric);
+      metrics.push(metric);
+      context.onProgress?.(progressOf(options, state, metric));
+      state.seconds = clock();
+      const checkpointDue =
+        options.checkpointSteps === undefined
+          ? performance.now() - savedAt > secondsBetweenCheckpoints * 1000
+          : state.step % options.checkpointSteps === 0;
+      if (checkpointDue) await save();
+    }
+    await save();
+    return { state, metrics };
+  } finally {
+    for (const { first, second } of moments.values()) {
+      first.dispose();
+      second.dispose();
+    }
+  }
+}
+
+function zeroMoments({ size, shape }: tf.Variable): AdamMoments {
+  return {
+    first: variableOf(new Float32Array(size), shape, false),
+    second: variableOf(new Float32Array(size), shape, false),
+  };
+}
+
+/** One optimizer step; returns its figures. */
+async function trainStep<Target>(
+  task: TrainingTask<Target>,
+  trained: Parameters,
+  moments: Map<string, AdamMoments>,
+  windows: WindowStream,
+  options: TrainerOptions,
+  rate: number,
+  step: number,
+): Promise<Pick<Metric, 'loss' | 'kl' | 'hidden' | 'nll' | 'gradientNorm'>> {
+  const sums: Record<string, number> = {};
+  let gradients: Map<string, tf.Tensor> | undefined;
+  try {
+    for (let done = 0; done < options.batch; done += options.microBatch) {
+      const count = Math.min(options.microBatch, options.batch - done);
+      const batch = nextBatch(windows, count, options.window);
+      const share = count / options.batch;
+      try {
+        const { figures, gradients: added } = await lossAndGradients(task, trained, batch);
+        for (const [name, value] of Object.entries(figures)) sums[name] = (sums[name] ?? 0) + value * share;
+        gradients = accumulate(gradients, added, share);
+      } finally {
+        batch.inputs.dispose();
+        batch.labels.dispose();
+      }
+    }
+    if (gradients === undefined) throw new Error('A batch has at least one window.');
+    const normTensor = gradientNorm([...gradients.values()]);
+    const norm = (await normTensor.data())[0] ?? NaN;
+    normTensor.dispose();
+    const loss = sums.loss ?? NaN;
+    if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
+      throw new OneBitError(
+        'diverged',
+        `Training diverged: at step ${step} the loss is ${loss} and the gradient's norm ${norm}. ` +
+          'Use a lower learning rate.',
+      );
+    }
+    for (const [name, variable] of trained) {
+      const gradient = gradients.get(name);
+      const own = moments.get(name);
+      if (gradient === undefined || own === undefined) continue;
+      adamStep(variable, gradient, own, {
+        learningRate: rate,
+        beta1: options.beta1,
+        beta2: options.beta2,
+        step,
+        gradientScale: clipScale(norm, options.clip),
+        weightDecay: variable.shape.length > 1 ? options.weightDecay : 0,
+        decoupled: true,
+      });
+    }
+    return { loss, ...sums, gradientNorm: norm };
+  } finally {
+    if (gradients !== undefined) tf.dispose([...gradients.values()]);
+  }
+}
+
+function nextBatch(windows: WindowStream, count: number, window: number): Batch {
+  const inputs = new Int32Array(count * window);
+  const labels = new Int32Array(count * window);
+  for (let i = 0; i < count; i++) {
+    const ids = windows.next();
+    inputs.set(ids.subarray(0, window), i * window);
+    labels.set(ids.subarray(1), i * window);
+  }
+  return { inputs: tf.tensor1d(inputs, 'int32'), labels: tf.tensor1d(labels, 'int32'), count, window };
+}
+
+async function lossAndGradients<Target>(
+  task: TrainingTask<Target>,
+  trained: Parameters,
+  batch: Batch,
+): Promise<{ figures: Record<string, number>; gradients: Map<string, tf.Tensor> }> {
+  const kept: Record<string, tf.Scalar> = {};
+  // Outside of the tape, so that none of its intermediate results are kept.
+  const target = tf.tidy(() => task.target(batch) as tf.TensorContainer) as Target;
+  const { value, grads } = tf.variableGrads(() => {
+    const { loss, figures } = task.loss(batch, target);
+    for (const [name, figure] of Object.entries(figures)) kept[name] = tf.keep(tf.clone(figure));
+    return loss;
+  }, [...trained.values()]);
+  const figures: Record<string, number> = { loss: (await value.data())[0] ?? NaN };
+  for (const [name, figure] of Object.entries(kept)) figures[name] = (await figure.data())[0] ?? NaN;
+  tf.dispose([value, ...Object.values(kept)]);
+  tf.dispose(target as tf.TensorContainer);
+  const gradients = new Map<string, tf.Tensor>();
+  for (const [name, variable] of trained) {
+    const gradient = grads[variable.name];
+    if (gradient !== undefined) gradients.set(name, gradient);
+  }
+  return { figures, gradients };
+}
+
+function accumulate(
+  sum: Map<string, tf.Tensor> | undefined,
+  added: Map<string, tf.Tensor>,
+  share: number,
+): Map<string, tf.Tensor> {
+  if (sum === undefined && share === 1) return added;
+  const next = new Map<string, tf.Tensor>();
+  for (const [name, gradient] of added) {
+    const before = sum?.get(name);
+    next.set(
+      name,
+      tf.tidy(() => {
+        const weighted = tf.mul(gradient, share);
+        return before === undefined ? weighted : tf.add(before, weighted);
+      }),
+    );
+    gradient.dispose();
+    before?.dispose();
+  }
+  return next;
+}
+
+async function capture(
+  parameters: Parameters,
+  moments: Map<string, AdamMoments>,
+  state: RunState,
+): Promise<RunCheckpoint> {
+  const values = async (tensor: tf.Tensor) => (await tensor.data()) as Float32Array;
+  const checkpoint: RunCheckpoint = { state, parameters: new Map(), moments: new Map() };
+  for (const [name, variable] of parameters) checkpoint.parameters.set(name, await values(variable));
+  for (const [name, { first, second }] of moments) {
+    checkpoint.moments.set(name, { first: await values(first), second: await values(second) });
+  }
+  return checkpoint;
+}
+
+function restore(
+  saved: RunCheckpoint,
+  parameters: Parameters,
+  moments: ReadonlyMap<string, AdamMoments>,
+): void {
+  const assign = (variable: tf.Variable, values: Float32Array | undefined, name: string): void => {
+    if (values?.length !== variable.size) {
+      throw new OneBitError(
+        'bad-file',
+        `The run's last checkpoint lacks ${name} or has it in another shape.`,
+      );
+    }
+    const tensor = tf.tensor(values, variable.shape);
+    variable.assign(tensor);
+    tensor.dispose();
+  };
+  for (const [name, variable] of parameters) assign(variable, saved.parameters.get(name), name);
+  for (const [name, own] of moments) {
+    assign(own.first, saved.moments.get(name)?.first, `first.${name}`);
+    assign(own.second, saved.moments.get(name)?.second, `second.${name}`);
+  }
+}
+
+function lastGood(run: RunFolder, step: number): string {
+  return step > 0
+    ? `The last good checkpoint is ${run.checkpointPath(step)}.`
+    : 'There was no checkpoint yet.';
+}
+
+/** Figures of a metric that progress tells in fields of its own. */
+const clockFigures = new Set(['step', 'seconds', 'tokens']);
+
+function progressOf(options: TrainerOptions, state: RunState, metrics: Partial<Metric>): Progress {
+  const share = shareDone(options.schedule, state.step, state.seconds);
+  const total =
+    options.schedule.steps ?? (share > 0 ? Math.max(state.step, Math.round(state.step / share)) : 0);
+  const shown: Record<string, number> = {};
+  for (const [name, value] of Object.entries(metrics)) {
+    if (value !== undefined && !clockFigures.has(name)) shown[name] = value;
+  }
+  return {
+    phase: options.phase,
+    done: state.step,
+    total,
+    unit: 'steps',
+    ...(share > 0 ? { remainingSeconds: (state.seconds / share) * (1 - share) } : {}),
+    metrics: shown,
+  };
+}
