@@ -1,6 +1,7 @@
 #include "engine/forward.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "thread_pool.h"
 
@@ -14,6 +15,9 @@ constexpr int kFloatRows = 64;
 // Rows of a float matrix that are summed side by side while one token at a time is decoded.
 constexpr int kFloatTile = 4;
 constexpr int kFewRows = 4;
+// Stages of a layer, and those before and after the layers.
+constexpr int kLayerStages = 15;
+constexpr int kOtherStages = 4;
 // Products that are worth a thread: less, and the barriers cost more than the thread brings.
 constexpr double kSignWork = 8e6;
 constexpr double kFloatWork = 1e6;
@@ -30,7 +34,8 @@ int64_t TableStride(int in, int table_bytes) {
 }  // namespace
 
 ForwardPass::ForwardPass(const Model& model)
-    : model_(model), kernels_(model.kernels), precision_(model.shape.exact ? kExact : kDefault) {
+    : model_(model), kernels_(model.kernels), precision_(model.shape.exact ? kExact : kDefault),
+      team_(model.shape.layers * kLayerStages + kOtherStages) {
   const ModelShape& s = model.shape;
   hidden_stride_ = RoundUp(s.hidden, kSignLanes);
   query_stride_ = RoundUp(int64_t{s.heads} * s.head_dim, kSignLanes);
@@ -77,105 +82,88 @@ ForwardPass::ForwardPass(const Model& model)
 }
 
 bool ForwardPass::Run(const ForwardBlock& block) {
-  stop_ = false;
+  stop_.store(false);
+  team_.Restart();
   const double worthwhile = row_work_ * block.rows;
-  const int most = worthwhile < kMaxThreads ? static_cast<int>(worthwhile) : kMaxThreads;
+  const int most = Min(worthwhile < kMaxThreads ? static_cast<int>(worthwhile) : kMaxThreads,
+                       ThreadPool::Shared().threads());
   if (most <= 1) {
-    RunThread(block, {0, 1});
+    RunThread(block, team_.Join(1));
   } else {
-    ThreadPool::Shared().Parallel([&](int index, int count) {
-      const Thread thread{index, Min(count, most)};
-      if (index < thread.count) RunThread(block, thread);
+    ThreadPool::Shared().Share([&] {
+      const Team::Member member = team_.Join(most);
+      if (member.index < most) RunThread(block, member);
     });
   }
-  return !stop_;
+  return !stop_.load();
 }
 
-void ForwardPass::RunThread(const ForwardBlock& block, Thread thread) {
+void ForwardPass::RunThread(const ForwardBlock& block, Team::Member member) {
   const ModelShape& s = model_.shape;
   const int rows = block.rows;
-  const auto barrier = [&] { team_.Barrier(thread.count); };
-  Embed(block);
-  barrier();
+  team_.Share(member, rows, [&](int row) {
+    const FloatMatrix& embedding = model_.embedding;
+    float* x = hidden_ + row * hidden_stride_;
+    kernels_.widen[static_cast<int>(embedding.type)](embedding.row(block.tokens[row]), s.hidden, x);
+    kernels_.rms_norm(x, model_.layers[0].input_norm.data(), s.hidden, s.rms_eps, normed_ + row * hidden_stride_);
+  });
   for (int l = 0; l < s.layers; l++) {
+    // A thread that is late may see the answer of a later layer; the others then do without it.
+    if (stop_.load(std::memory_order_relaxed)) return;
     const Layer& layer = model_.layers[static_cast<size_t>(l)];
     const Linear* linear = layer.linear;
-    if (thread.index == 0) stop_ = cancelled_.load(std::memory_order_relaxed);
-    if (l == 0) {
-      team_.Share(rows, [&](int row) {
-        kernels_.rms_norm(hidden_ + row * hidden_stride_, layer.input_norm.data(), s.hidden, s.rms_eps,
-                          normed_ + row * hidden_stride_);
-      });
-    }
-    barrier();
-    if (stop_) return;
 
     const Product attention[3] = {{&linear[kQ], normed_, hidden_stride_, q_, query_stride_},
                                   {&linear[kK], normed_, hidden_stride_, k_, kv_stride_},
                                   {&linear[kV], normed_, hidden_stride_, v_, kv_stride_}};
-    Multiply(attention, 3, rows, thread);
-    team_.Share(3 * rows, [&](int task) {
+    Multiply(member, attention, 3, rows);
+    team_.Share(member, 3 * rows, [&](int task) {
       const Product& product = attention[task % 3];
       Finish(*product.linear, product.y + task / 3 * product.y_stride);
     });
-    barrier();
-    team_.Share(rows, [&](int row) { Rotate(block, l, row); });
-    barrier();
-    team_.Share(rows * s.heads, [&](int task) { Attend(block, l, task / s.heads, task % s.heads, thread.index); });
-    barrier();
+    team_.Share(member, rows, [&](int row) { Rotate(block, l, row); });
+    team_.Share(member, rows * s.heads,
+                [&](int task) { Attend(block, l, task / s.heads, task % s.heads, member.index); });
     const Product output = {&linear[kO], attended_, query_stride_, projected_, hidden_stride_};
-    Multiply(&output, 1, rows, thread);
-    // Residual and the next norm: `projected` is added to `hidden`, which then goes into `normed`.
-    const auto residual = [&](const Linear& last, const float* gain) {
-      team_.Share(rows, [&](int row) {
+    Multiply(member, &output, 1, rows);
+    // What ends both halves of a layer: the residual, and the norm of what comes next.
+    const auto residual = [&](const Linear& last, const std::vector<float>& gain) {
+      team_.Share(member, rows, [&](int row) {
         float* x = hidden_ + row * hidden_stride_;
         float* y = projected_ + row * hidden_stride_;
         Finish(last, y);
         kernels_.add(x, y, s.hidden);
-        if (gain != nullptr) kernels_.rms_norm(x, gain, s.hidden, s.rms_eps, normed_ + row * hidden_stride_);
+        kernels_.rms_norm(x, gain.data(), s.hidden, s.rms_eps, normed_ + row * hidden_stride_);
+        if (row == 0) stop_.store(cancelled_.load(std::memory_order_relaxed), std::memory_order_relaxed);
       });
-      barrier();
     };
-    residual(linear[kO], layer.post_norm.data());
+    residual(linear[kO], layer.post_norm);
 
     const Product inner[2] = {{&linear[kGate], normed_, hidden_stride_, gate_, inner_stride_},
                               {&linear[kUp], normed_, hidden_stride_, up_, inner_stride_}};
-    Multiply(inner, 2, rows, thread);
-    team_.Share(2 * rows, [&](int task) {
+    Multiply(member, inner, 2, rows);
+    team_.Share(member, 2 * rows, [&](int task) {
       const Product& product = inner[task % 2];
       Finish(*product.linear, product.y + task / 2 * product.y_stride);
     });
-    barrier();
     const int pieces = ColumnBlocks(s.intermediate);
-    team_.Share(pieces * rows, [&](int task) {
+    team_.Share(member, pieces * rows, [&](int task) {
       const int first = task % pieces * kColumnBlock;
       const int64_t at = task / pieces * inner_stride_ + first;
       kernels_.swiglu(gate_ + at, up_ + at, Min(kColumnBlock, s.intermediate - first));
     });
-    barrier();
     const Product down = {&linear[kDown], gate_, inner_stride_, projected_, hidden_stride_};
-    Multiply(&down, 1, rows, thread);
-    const bool last = l + 1 == s.layers;
-    residual(linear[kDown], last ? nullptr : model_.layers[static_cast<size_t>(l) + 1].input_norm.data());
+    Multiply(member, &down, 1, rows);
+    const bool is_last = l + 1 == s.layers;
+    residual(linear[kDown], is_last ? model_.norm : model_.layers[static_cast<size_t>(l) + 1].input_norm);
   }
-  Logits(block, thread);
-}
-
-void ForwardPass::Embed(const ForwardBlock& block) {
-  const FloatMatrix& embedding = model_.embedding;
-  team_.Share(block.rows, [&](int row) {
-    kernels_.widen[static_cast<int>(embedding.type)](embedding.row(block.tokens[row]), embedding.in,
-                                                     hidden_ + row * hidden_stride_);
-  });
+  if (block.wanted > 0) Logits(member, block);
 }
 
 // y = x times the linears' weights, all rows of all of them; Finish makes layers of it.
-void ForwardPass::Multiply(const Product* products, int count, int rows, Thread thread) {
+void ForwardPass::Multiply(Team::Member& member, const Product* products, int count, int rows) {
   const bool is_signs = products[0].linear->is_signs;
-  if (is_signs) {
-    MakeTables(products, count, rows);
-    team_.Barrier(thread.count);
-  }
+  if (is_signs) MakeTables(member, products, count, rows);
   // A task is a span of row blocks: as many as share one column block's tables in the cache, but enough
   // tasks for all threads.
   int blocks[3], all = 0;
@@ -184,11 +172,11 @@ void ForwardPass::Multiply(const Product* products, int count, int rows, Thread 
     blocks[p] = is_signs ? linear.signs.blocks() : (linear.out + kFloatRows - 1) / kFloatRows;
     all += blocks[p];
   }
-  int span = rows <= kFewRows ? 1 : Min(8, all / (4 * thread.count));
+  int span = rows <= kFewRows ? 1 : Min(8, all / (4 * member.threads));
   if (span < 1) span = 1;
   int tasks[3], total = 0;
   for (int p = 0; p < count; p++) total += tasks[p] = (blocks[p] + span - 1) / span;
-  team_.Share(total, [&](int task) {
+  team_.Share(member, total, [&](int task) {
     int64_t tables = 0, scales = 0;
     int p = 0;
     for (; task >= tasks[p]; p++) {
@@ -208,14 +196,13 @@ void ForwardPass::Multiply(const Product* products, int count, int rows, Thread 
       MultiplyFloats(product.linear->floats, product.x, product.x_stride, rows, first * kFloatRows, n * kFloatRows, y);
     }
   });
-  team_.Barrier(thread.count);
 }
 
 // Tables lie as [product][column block][row], their scales likewise.
-void ForwardPass::MakeTables(const Product* products, int count, int rows) {
+void ForwardPass::MakeTables(Team::Member& member, const Product* products, int count, int rows) {
   int tasks[3], total = 0;
   for (int p = 0; p < count; p++) total += tasks[p] = ColumnBlocks(products[p].linear->in) * rows;
-  team_.Share(total, [&](int task) {
+  team_.Share(member, total, [&](int task) {
     int64_t offset = 0, scale = 0;
     int p = 0;
     for (; task >= tasks[p]; p++) {
@@ -305,20 +292,22 @@ void ForwardPass::Attend(const ForwardBlock& block, int layer, int row, int head
                                         scores_.as<float>() + int64_t{thread} * s.context, attended_ + at);
 }
 
-void ForwardPass::Logits(const ForwardBlock& block, Thread thread) {
-  if (block.wanted == 0) return;
+// The rows of `normed_` have been through the final norm; those that are wanted, times the head.
+void ForwardPass::Logits(Team::Member& member, const ForwardBlock& block) {
   const ModelShape& s = model_.shape;
-  team_.Share(block.wanted, [&](int i) {
-    kernels_.rms_norm(hidden_ + block.wanted_rows[i] * hidden_stride_, model_.norm.data(), s.hidden, s.rms_eps,
-                      normed_ + i * hidden_stride_);
-  });
-  team_.Barrier(thread.count);
-  team_.Share((s.vocab + kFloatRows - 1) / kFloatRows, [&](int task) {
+  const float* x = normed_;
+  if (block.wanted < block.rows) {
+    x = projected_;
+    team_.Share(member, block.wanted, [&](int i) {
+      std::memcpy(projected_ + i * hidden_stride_, normed_ + block.wanted_rows[i] * hidden_stride_,
+                  sizeof(float) * static_cast<size_t>(s.hidden));
+    });
+  }
+  team_.Share(member, (s.vocab + kFloatRows - 1) / kFloatRows, [&](int task) {
     float* y[kMaxRows];
     for (int i = 0; i < block.wanted; i++) y[i] = block.logits[i] + task * kFloatRows;
-    MultiplyFloats(model_.Head(), normed_, hidden_stride_, block.wanted, task * kFloatRows, kFloatRows, y);
+    MultiplyFloats(model_.Head(), x, hidden_stride_, block.wanted, task * kFloatRows, kFloatRows, y);
   });
-  team_.Barrier(thread.count);
 }
 
 }  // namespace onebit

@@ -50,15 +50,10 @@ class ForwardPass {
     float* y;
     int64_t y_stride;
   };
-  struct Thread {
-    int index;
-    int count;
-  };
 
-  void RunThread(const ForwardBlock& block, Thread thread);
-  void Embed(const ForwardBlock& block);
-  void Multiply(const Product* products, int count, int rows, Thread thread);
-  void MakeTables(const Product* products, int count, int rows);
+  void RunThread(const ForwardBlock& block, Team::Member member);
+  void Multiply(Team::Member& member, const Product* products, int count, int rows);
+  void MakeTables(Team::Member& member, const Product* products, int count, int rows);
   void MultiplySigns(const Product& product, const uint8_t* tables, const float* scales, int first_block,
                      int blocks, int rows);
   void MultiplyFloats(const FloatMatrix& matrix, const float* x, int64_t x_stride, int rows, int first_row,
@@ -66,7 +61,7 @@ class ForwardPass {
   void Finish(const Linear& linear, float* y);
   void Rotate(const ForwardBlock& block, int layer, int row);
   void Attend(const ForwardBlock& block, int layer, int row, int head, int thread);
-  void Logits(const ForwardBlock& block, Thread thread);
+  void Logits(Team::Member& member, const ForwardBlock& block);
 
   const Model& model_;
   const Kernels& kernels_;
@@ -74,7 +69,7 @@ class ForwardPass {
   double row_work_ = 0;  // of one row, in threads' worth
   Team team_;
   std::atomic<bool> cancelled_{false};
-  bool stop_ = false;  // written by thread 0, read by all after a barrier
+  std::atomic<bool> stop_{false};  // `cancelled_` as it was when the last layer ended
 
   // Row strides in floats, each a multiple of 32 (a block of sign rows writes whole groups).
   int64_t hidden_stride_, query_stride_, kv_stride_, inner_stride_;

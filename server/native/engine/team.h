@@ -1,9 +1,11 @@
-// The threads of one parallel region: a barrier between the stages of the pass, and a counter from
-// which they draw the tasks of a stage, so that a thread that loses its core holds up little.
+// The threads that run one forward pass, stage by stage. Each draws the tasks of a stage from a counter
+// and goes on when all of them are done, whoever did them: a thread that comes late, or loses its core
+// between two tasks, holds nobody up.
 #pragma once
 
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
@@ -13,29 +15,42 @@ namespace onebit {
 
 class Team {
  public:
-  // Runs work(task) for the tasks [0, count) that this thread draws; a barrier must follow.
-  template <typename Work>
-  void Share(int count, Work work) {
-    for (int task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < count;) work(task);
+  // One thread's way through the stages.
+  struct Member {
+    int index;      // of this thread, from 0
+    int threads;    // how many may take part
+    int stage = 0;  // the next one
+  };
+
+  // stages: the most that one pass has.
+  explicit Team(int stages) : stages_(static_cast<size_t>(stages)) {}
+
+  // Before a pass; nobody is inside.
+  void Restart() {
+    for (Stage& stage : stages_) {
+      stage.next.store(0, std::memory_order_relaxed);
+      stage.done.store(0, std::memory_order_relaxed);
+    }
+    joined_.store(0, std::memory_order_relaxed);
   }
 
-  // Waits for all `threads` threads; what they wrote before is seen after. Restarts the counter.
-  void Barrier(int threads) {
-    const unsigned phase = phase_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads - 1) {
-      arrived_.store(0, std::memory_order_relaxed);
-      next_.store(0, std::memory_order_relaxed);
-      phase_.store(phase + 1, std::memory_order_release);
-      return;
-    }
-    for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; spins++) {
+  Member Join(int threads) { return {joined_.fetch_add(1, std::memory_order_relaxed), threads}; }
+
+  // A stage: work(task) once for each task in [0, count). What all tasks wrote is seen afterwards.
+  template <typename Work>
+  void Share(Member& member, int count, Work work) {
+    Stage& stage = stages_[static_cast<size_t>(member.stage++)];
+    int finished = 0;
+    for (int task; (task = stage.next.fetch_add(1, std::memory_order_relaxed)) < count; finished++) work(task);
+    if (finished > 0) stage.done.fetch_add(finished, std::memory_order_release);
+    for (int spins = 0; stage.done.load(std::memory_order_acquire) < count; spins++) {
       if (spins < kSpins) Pause();
       else std::this_thread::yield();
     }
   }
 
  private:
-  static constexpr int kSpins = 4000;  // some 40 µs; then the core may be needed by the thread waited for
+  static constexpr int kSpins = 2000;  // some 20 µs; then the core may be needed by the thread waited for
   static void Pause() {
 #if defined(__x86_64__) || defined(_M_X64)
     _mm_pause();
@@ -44,9 +59,12 @@ class Team {
 #endif
   }
 
-  alignas(64) std::atomic<int> next_{0};
-  alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<unsigned> phase_{0};
+  struct alignas(64) Stage {
+    std::atomic<int> next{0};
+    std::atomic<int> done{0};
+  };
+  std::vector<Stage> stages_;
+  std::atomic<int> joined_{0};
 };
 
 }  // namespace onebit
