@@ -177,9 +177,8 @@ export class JobQueue {
     });
     const finished = started.exit.then(async (exit) => {
       await recorder.close();
-      const stopping = this.running?.stopping;
+      await this.finish(job, exit, this.running?.stopping);
       this.running = undefined;
-      await this.finish(job, exit, stopping);
       this.next();
     });
     this.running = { job, process: started, finished };
@@ -216,11 +215,11 @@ export class JobQueue {
     });
   }
 
+  /** Nobody sees the job as ended before its folder says so. */
   private async end(job: Job, state: Job['state'], error?: Job['error']): Promise<void> {
-    job.state = state;
-    job.ended = new Date().toISOString();
-    job.error = error;
-    await this.save(job);
+    const ended = { ...job, state, ended: new Date().toISOString(), error };
+    await this.save(ended);
+    Object.assign(job, ended);
     this.tell(job);
   }
 

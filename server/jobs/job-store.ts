@@ -21,7 +21,7 @@ export class JobStore {
   /** Makes the folder of a new job, whose id sorts by time. */
   async create(spec: JobSpec): Promise<Job> {
     const created = new Date().toISOString();
-    const time = created.slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-');
+    const time = created.slice(0, 23).replaceAll(/[-:.]/g, '').replace('T', '-');
     const id = `${time}-${spec.kind}-${randomBytes(3).toString('hex')}`;
     const folder = join(this.root, id);
     try {

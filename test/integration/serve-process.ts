@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,21 +21,37 @@ export function temporaryFolder(name: string): string {
   return folder;
 }
 
-/** The command line, bundled from the sources as they are now. */
+/** The command line, bundled from the sources as they are now: the installed bundle, or one made for the tests. */
 export function commandLine(): Promise<string> {
   cli ??= (async () => {
-    const output = join(packageRoot(), 'test', 'output');
+    const root = packageRoot();
+    const output = join(root, 'test', 'output');
+    const ready = [join(root, 'dist', 'onebit.mjs'), join(output, 'onebit.mjs')].find(isUpToDate);
+    if (ready !== undefined) return ready;
     mkdirSync(output, { recursive: true });
-    const folder = mkdtempSync(join(output, 'cli-'));
-    folders.push(folder);
-    const built = spawn(process.execPath, [join(packageRoot(), 'esbuild.mjs'), '--outdir', folder], {
-      stdio: 'inherit',
-    });
-    const code = await new Promise((resolve) => built.once('exit', resolve));
-    if (code !== 0) throw new Error(`esbuild.mjs ended with ${String(code)}`);
-    return join(folder, 'onebit.mjs');
+    const folder = mkdtempSync(join(output, 'bundles-'));
+    try {
+      const built = spawn(process.execPath, [join(root, 'esbuild.mjs'), '--outdir', folder], {
+        stdio: 'inherit',
+      });
+      const code = await new Promise((resolve) => built.once('exit', resolve));
+      if (code !== 0) throw new Error(`esbuild.mjs ended with ${String(code)}`);
+      renameSync(join(folder, 'onebit.mjs'), join(output, 'onebit.mjs'));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+    return join(output, 'onebit.mjs');
   })();
   return cli;
+}
+
+function isUpToDate(bundle: string): boolean {
+  const made = statSync(bundle, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const server = join(packageRoot(), 'server');
+  const sources = readdirSync(server, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  );
+  return sources.every((name) => statSync(join(server, name)).mtimeMs < made);
 }
 
 /** A tiny model with a byte tokenizer and without an end token: it generates until it is stopped. */
@@ -137,5 +153,4 @@ export async function cleanUp(): Promise<void> {
     ),
   );
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-  cli = undefined;
 }

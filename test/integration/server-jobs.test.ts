@@ -1,0 +1,167 @@
+import { readFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ServerClient } from '../../extension/server-link/server-client.ts';
+import type { Job, JobProgress, JobState } from '../../server/protocol/job.ts';
+import { writeByteTokenizer, byteTokens } from '../reference/byte-tokenizer.ts';
+import { writeRandomCheckpoint } from '../reference/random-checkpoint.ts';
+import { cleanUp, connect, eventually, ServeProcess, temporaryFolder } from './serve-process.ts';
+
+let server: Awaited<ReturnType<typeof ServeProcess.start>>;
+let client: ServerClient;
+let small: string;
+let medium: string;
+
+beforeAll(async () => {
+  small = fullModel({});
+  medium = fullModel({ hiddenSize: 256, intermediateSize: 512, layers: 4, heads: 4, kvHeads: 4 });
+  server = await ServeProcess.start([]);
+  client = await connect(server.file);
+});
+afterAll(cleanUp);
+
+function fullModel(shape: object): string {
+  const folder = temporaryFolder('teacher');
+  writeRandomCheckpoint(folder, { layout: 'full', dtype: 'F16', vocabSize: byteTokens.vocabSize, ...shape });
+  writeByteTokenizer(folder);
+  return folder;
+}
+const output = (): string => join(temporaryFolder('output'), 'model');
+
+async function job(id: string, from = client): Promise<Job> {
+  const found = (await from.request('job/list', {})).find((candidate) => candidate.id === id);
+  if (found === undefined) throw new Error(`job ${id} is not listed`);
+  return found;
+}
+const reaches = (id: string, ...states: JobState[]): Promise<Job> =>
+  eventually(`job ${states.join(' or ')}`, async () => {
+    const now = await job(id);
+    return states.includes(now.state) ? now : undefined;
+  });
+/** The process of a job, held still as soon as it exists: so it cannot end before the test has acted on it. */
+const heldProcess = (id: string): Promise<number> =>
+  eventually('a running job', async () => {
+    const file = join((await job(id)).folder, 'process.json');
+    if (!existsSync(file)) return undefined;
+    const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };
+    process.kill(pid, 'SIGSTOP');
+    expect((await job(id)).state).toBe('running');
+    return pid;
+  });
+const gone = (pid: number): Promise<true> =>
+  eventually(`the end of process ${pid}`, () => {
+    try {
+      process.kill(pid, 0);
+      return undefined;
+    } catch {
+      return true;
+    }
+  });
+
+describe('jobs', () => {
+  it('quantize in a process of their own, with progress, to a model that the server can load', async () => {
+    const told: JobProgress[] = [];
+    client.onNotification('job/progress', (progress) => told.push(progress));
+    await client.request('subscribe', { topics: ['jobs'] });
+    const target = output();
+    const started = await client.request('job/start', { kind: 'quantize', model: small, output: target });
+    const done = await reaches(started.id, 'done', 'failed');
+    expect(done.error).toBeUndefined();
+    expect(done).toMatchObject({ state: 'done', spec: { model: small, output: target } });
+    const states = told.filter(({ job: { id } }) => id === started.id).map(({ job: { state } }) => state);
+    expect(states[0]).toBe('queued');
+    expect(states).toContain('running');
+    expect(states.at(-1)).toBe('done');
+    expect(done.progress).toMatchObject({ unit: 'tensors' });
+    expect(JSON.parse(readFileSync(join(done.folder, 'job.json'), 'utf8'))).toMatchObject({ state: 'done' });
+    expect(readFileSync(join(done.folder, 'log.txt'), 'utf8')).toContain('exit code 0');
+    expect(await client.request('model/load', { model: target })).toMatchObject({
+      state: 'ready',
+      model: { kind: 'onebit' },
+    });
+    const { layers } = await client.request('inspect/layers', { model: target, teacher: small });
+    expect(layers).toHaveLength(14);
+    expect(layers.every(({ signAgreement }) => signAgreement === 1)).toBe(true);
+    const { name, rows, columns } = layers[0] as (typeof layers)[0];
+    const area = { row: 0, column: 0, rows, columns, height: 8, width: 8 };
+    expect((await client.request('inspect/signs', { model: target, name, ...area })).cells).toHaveLength(64);
+  });
+
+  it('fail with the words of the command', async () => {
+    const { id } = await client.request('job/start', {
+      kind: 'quantize',
+      model: join(small, 'missing'),
+      output: output(),
+    });
+    const failed = await reaches(id, 'failed', 'done');
+    expect(failed.error).toMatchObject({ code: 'not-found', message: expect.stringContaining('missing') });
+  });
+
+  it('refuse a relative path and an unknown id', async () => {
+    await expect(
+      client.request('job/start', { kind: 'quantize', model: 'relative', output: '/tmp/x' }),
+    ).rejects.toMatchObject({ code: 'bad-request', message: expect.stringContaining('model') });
+    await expect(client.request('job/cancel', { id: 'none' })).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('run one at a time; the same output folder is busy; cancelling leaves no process and no output', async () => {
+    const target = output();
+    const first = await client.request('job/start', { kind: 'quantize', model: medium, output: target });
+    await expect(
+      client.request('job/start', { kind: 'quantize', model: small, output: target }),
+    ).rejects.toMatchObject({ code: 'busy', message: expect.stringContaining(first.id) });
+    const second = await client.request('job/start', { kind: 'quantize', model: small, output: output() });
+    expect(second.state).toBe('queued');
+    const pid = await heldProcess(first.id);
+    expect((await job(second.id)).state).toBe('queued');
+    const cancelling = client.request('job/cancel', { id: first.id });
+    // The next answer shows that the server has passed the cancellation on.
+    await client.request('job/list', {});
+    process.kill(pid, 'SIGCONT');
+    expect((await cancelling).state).toBe('cancelled');
+    expect(() => process.kill(pid, 0)).toThrow();
+    expect(existsSync(target)).toBe(false);
+    expect((await reaches(second.id, 'done', 'failed')).state).toBe('done');
+    const queued = await client.request('job/start', { kind: 'quantize', model: small, output: target });
+    expect((await reaches(queued.id, 'done', 'failed')).state).toBe('done');
+  });
+
+  it('that are killed by a signal fail, say so and how to go on', async () => {
+    const { id } = await client.request('job/start', { kind: 'quantize', model: medium, output: output() });
+    process.kill(await heldProcess(id), 'SIGKILL');
+    const failed = await reaches(id, 'failed', 'done');
+    expect(failed.error?.message).toMatch(/SIGKILL.*memory.*Start it again/);
+  });
+
+  it('end when the server is killed, and the next server lists them as interrupted', async () => {
+    const target = output();
+    const { id } = await client.request('job/start', { kind: 'quantize', model: medium, output: target });
+    const pid = await heldProcess(id);
+    const before = (await client.request('job/list', {})).map((listed) => listed.id);
+    server.child.kill('SIGKILL');
+    await server.ended;
+    process.kill(pid, 'SIGCONT');
+    await gone(pid);
+    expect(existsSync(target)).toBe(false);
+    server = await ServeProcess.start([], server.stateFolder);
+    client = await connect(server.file);
+    const after = await client.request('job/list', {});
+    expect(after.map((listed) => listed.id)).toEqual(before);
+    expect(after.find((listed) => listed.id === id)).toMatchObject({ state: 'interrupted' });
+  });
+
+  it('are interrupted when the server is stopped, which does not wait for one that hangs', async () => {
+    const { id, folder } = await client.request('job/start', {
+      kind: 'quantize',
+      model: medium,
+      output: output(),
+    });
+    const pid = await heldProcess(id);
+    expect((await server.stop()).code).toBe(0);
+    expect(JSON.parse(readFileSync(join(folder, 'job.json'), 'utf8'))).toMatchObject({
+      state: 'interrupted',
+    });
+    process.kill(pid, 'SIGCONT');
+    await gone(pid);
+  });
+});

@@ -1,0 +1,89 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildPrompt } from '../../../server/api/completion-prompt.ts';
+import { loadTokenizer } from '../../../server/tokenizer/load-tokenizer.ts';
+import type { Tokenizer } from '../../../server/tokenizer/tokenizer.ts';
+import { byteTokens, writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'onebit-prompt-'));
+let tokenizer: Tokenizer;
+
+beforeAll(async () => {
+  writeByteTokenizer(folder);
+  tokenizer = await loadTokenizer(folder);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const bytes = (text: string): number[] => [...Buffer.from(text)];
+const { prefix: PRE, suffix: SUF, middle: MID } = byteTokens;
+
+describe('buildPrompt', () => {
+  it('lays prefix, suffix and middle out as the model was trained', () => {
+    const prompt = buildPrompt(tokenizer, { extra: [], prefix: 'ab', suffix: 'yz' }, 10, 100);
+    expect(prompt).toEqual({
+      ids: [PRE, ...bytes('ab'), SUF, ...bytes('yz'), MID],
+      infilled: true,
+      maxTokens: 10,
+      stopIds: [PRE, SUF, MID],
+    });
+  });
+
+  it('continues the prefix alone where nothing is known of what follows', () => {
+    const prompt = buildPrompt(tokenizer, { extra: [], prefix: 'ab', suffix: undefined }, 10, 100);
+    expect(prompt).toMatchObject({ ids: bytes('ab'), infilled: false, stopIds: [] });
+  });
+
+  it('does not take the names of special tokens in text for the tokens', () => {
+    const { ids } = buildPrompt(tokenizer, { extra: [], prefix: '<|fim_middle|>', suffix: '' }, 1, 100);
+    expect(ids.filter((id) => id === MID)).toHaveLength(1);
+  });
+
+  it('drops the suffix’s end and the prefix’s start, and leaves room for the answer', () => {
+    const gap = { extra: [], prefix: `${'p'.repeat(500)}|`, suffix: `|${'s'.repeat(500)}` };
+    const { ids, maxTokens } = buildPrompt(tokenizer, gap, 20, 200);
+    expect(maxTokens).toBeGreaterThanOrEqual(20);
+    expect(ids.length + maxTokens).toBeLessThanOrEqual(200);
+    const suffix = ids.slice(ids.indexOf(SUF) + 1, ids.indexOf(MID));
+    expect(suffix[0]).toBe(bytes('|')[0]);
+    expect(suffix.length).toBe(Math.floor((200 - 20 - 3) / 4));
+    const prefix = ids.slice(1, ids.indexOf(SUF));
+    expect(prefix.at(-1)).toBe(bytes('|')[0]);
+    expect(prefix.length).toBeGreaterThan(0.8 * (200 - 20 - 3 - suffix.length));
+  });
+
+  it('keeps half of the context at most for the answer', () => {
+    const { ids, maxTokens } = buildPrompt(
+      tokenizer,
+      { extra: [], prefix: 'p'.repeat(500), suffix: '' },
+      4096,
+      128,
+    );
+    expect(ids.length).toBeGreaterThan(50);
+    expect(ids.length + maxTokens).toBe(128);
+  });
+
+  it('begins with the same tokens for most keystrokes in a long file, so that the KV cache serves again', () => {
+    const text = Array.from({ length: 400 }, (_, line) => `line ${line} of a file\n`).join('');
+    let kept = 0;
+    let before: number[] = [];
+    for (let typed = 0; typed < 100; typed++) {
+      const gap = { extra: [], prefix: text + 'x'.repeat(typed), suffix: 'tail' };
+      const { ids } = buildPrompt(tokenizer, gap, 16, 256);
+      const prefix = ids.slice(0, ids.indexOf(SUF));
+      if (before.every((id, i) => prefix[i] === id)) kept++;
+      before = prefix;
+    }
+    expect(kept).toBeGreaterThan(90);
+  });
+
+  it('puts snippets of other files before the prefix while there is room', () => {
+    const extra = [
+      { path: 'a.ts', text: 'A' },
+      { path: 'big.ts', text: 'B'.repeat(1000) },
+    ];
+    const { ids } = buildPrompt(tokenizer, { extra, prefix: 'p', suffix: '' }, 10, 100);
+    expect(ids.slice(0, ids.indexOf(SUF))).toEqual([PRE, ...bytes('// a.ts\nA\np')]);
+  });
+});
