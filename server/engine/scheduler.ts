@@ -220,7 +220,10 @@ export class Scheduler {
       generated: [],
       text: '',
       sampler: new Sampler(request.sampling),
-      decoder: this.#tokenizer?.stream(),
+      // After a prompt of the BOS token alone the text begins: its first space is the tokenizer's, not its own.
+      decoder: this.#tokenizer?.stream({
+        continuation: request.prompt.some((id) => id !== this.#tokenizer?.bosId),
+      }),
       stops: new StopText(request.stop, request.singleLine ?? false),
       limit: Math.min(request.maxTokens, this.#engine.contextLength - request.prompt.length),
       stopIds: new Set(request.stopIds ?? []),

@@ -477,6 +477,36 @@ describe('a bad llama2.c file', () => {
   });
 });
 
+describe('random damage', () => {
+  it('opens or gives an error of ours, never another one', async () => {
+    const path = good({ layout: 'onebit' });
+    const file = join(path, 'model.safetensors');
+    const whole = readFileSync(file);
+    const start = 8 + Number(whole.readBigUInt64LE());
+    let state = 12345;
+    const random = (n: number) => (state = (state * 1103515245 + 12345) % 2147483648) % n;
+    const symbols = Buffer.from('"{}[]:,0129-.eE\\u ');
+    let refused = 0;
+    for (let round = 0; round < 300; round++) {
+      const damaged = Buffer.from(whole);
+      for (let i = random(3); i >= 0; i--) {
+        const at = round % 10 === 0 ? random(8) : 8 + random(start - 8);
+        damaged[at] = round % 2 === 0 ? (symbols[random(symbols.length)] as number) : random(256);
+      }
+      writeFileSync(file, damaged);
+      try {
+        await (await openCheckpoint(path)).close();
+      } catch (caught) {
+        expect(caught).toBeInstanceOf(OneBitError);
+        expect((caught as OneBitError).code).not.toBe('internal');
+        expect((caught as OneBitError).message).toContain(path);
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(250);
+  });
+});
+
 function goodConfig(): unknown {
   return JSON.parse(readFileSync(join(good(), 'config.json'), 'utf8'));
 }
