@@ -32,7 +32,7 @@ class ThreadPool {
   template <typename F>
   void Parallel(F&& f) {
     using Callable = std::remove_reference_t<F>;
-    Run([](void* context, int index, int count) { (*static_cast<Callable*>(context))(index, count); }, &f);
+    Run([](void* context, int index, int count) { (*static_cast<Callable*>(context))(index, count); }, Erase(&f));
   }
 
   // Runs f() on the caller and on those threads that come while it works; f takes its pieces from a counter
@@ -41,7 +41,7 @@ class ThreadPool {
   template <typename F>
   void Share(F&& f) {
     using Callable = std::remove_reference_t<F>;
-    RunShared([](void* context, int, int) { (*static_cast<Callable*>(context))(); }, &f);
+    RunShared([](void* context, int, int) { (*static_cast<Callable*>(context))(); }, Erase(&f));
   }
 
   // The pieces of Share: f(i) for each i in [0, count), each once, by whoever is free.
@@ -63,6 +63,9 @@ class ThreadPool {
   // Bit 0 of a generation says that the region is shared: taking part is optional.
   static constexpr unsigned kShared = 1, kNext = 2;
   static constexpr int kClosed = -(1 << 20);
+
+  // The context of a task is read back as what it was, const or not.
+  static void* Erase(const void* callable) { return const_cast<void*>(callable); }
 
   void RunShared(Task task, void* context);
   void Announce(unsigned kind);

@@ -13,6 +13,10 @@ namespace {
 
 constexpr int kTilesPerBlock = 2;  // rows of a block, in tiles: more would compute more of what is masked
 
+// Floats between the rows of a block: rows at a power of two would fall into the same sets of the L1 cache, and an
+// operand that is read transposed must be readable for a whole tile (at most 16 rows).
+constexpr i64 kRowPadding = 16;
+
 i64 RoundUp(i64 n, i64 unit) { return (n + unit - 1) / unit * unit; }
 
 // C[rows, cols] (+)= A B with A read in place and B in panels [k_max, tile_cols]; all on this thread.
@@ -58,12 +62,13 @@ void CausalAttention(AttentionShape shape, const float* q, const float* k, const
 
   const int block = kernels.tile_rows;
   const i64 padded_window = RoundUp(window, kernels.tile_cols), padded_dim = RoundUp(head_dim, kernels.tile_cols);
+  const i64 row_stride = padded_window + kRowPadding;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   ForHeads(shape, [&](i64 sequence, i64 kv_head) {
     float* keys = Scratch(Slot::kAttentionKeys, static_cast<std::size_t>(head_dim * padded_window + window * padded_dim));
     float* values = keys + head_dim * padded_window;
-    float* scores = Scratch(Slot::kAttentionRows, static_cast<std::size_t>(block) * (padded_window + head_dim));
-    float* queries = scores + block * padded_window;
+    float* scores = Scratch(Slot::kAttentionRows, static_cast<std::size_t>(block) * (row_stride + head_dim));
+    float* queries = scores + block * row_stride;
     const i64 first = sequence * window;
     PackColumns({turned_k + first * kv_width + kv_head * head_dim, kv_width, true}, 0, head_dim, 0, window,
                 kernels.tile_cols, keys);
@@ -73,10 +78,10 @@ void CausalAttention(AttentionShape shape, const float* q, const float* k, const
       for (i64 r0 = 0; r0 < window; r0 += block) {
         const i64 count = std::min<i64>(block, window - r0), seen = r0 + count;
         CopyRows(turned_q + (first + r0) * width + head * head_dim, width, count, block, head_dim, queries);
-        product(count, seen, head_dim, queries, head_dim, 1, keys, head_dim, scores, padded_window, false);
+        product(count, seen, head_dim, queries, head_dim, 1, keys, head_dim, scores, row_stride, false);
         float inverse[64];
         for (i64 r = 0; r < count; r++) {
-          float* row = scores + r * padded_window;
+          float* row = scores + r * row_stride;
           const i64 visible = r0 + r + 1;
           const float highest = kernels.highest(row, visible) * scale;
           const float sum = kernels.exp_row(row, scale, highest, row, visible);
@@ -85,7 +90,7 @@ void CausalAttention(AttentionShape shape, const float* q, const float* k, const
           log_sum[(first + r0 + r) * shape.heads + head] = highest + std::log(sum);
         }
         float* out = y + (first + r0) * width + head * head_dim;
-        product(count, head_dim, seen, scores, padded_window, 1, values, window, out, width, false);
+        product(count, head_dim, seen, scores, row_stride, 1, values, window, out, width, false);
         for (i64 r = 0; r < count; r++)
           kernels.unary(Unary::kScale, out + r * width, inverse[r], out + r * width, head_dim);
       }
@@ -102,8 +107,7 @@ void CausalAttentionGradient(AttentionShape shape, const float* dy, const float*
   const i64 width = shape.heads * head_dim, kv_width = shape.kv_heads * head_dim, rows = shape.batch * window;
   const i64 block = kernels.tile_rows * kTilesPerBlock;
   const i64 padded_window = RoundUp(window, kernels.tile_cols), padded_dim = RoundUp(head_dim, kernels.tile_cols);
-  // A transposed operand is read tile_rows at a time.
-  const i64 row_stride = padded_window + kernels.tile_rows;
+  const i64 row_stride = padded_window + kRowPadding;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   ForHeads(shape, [&](i64 sequence, i64 kv_head) {
     float* transposed_keys =

@@ -37,6 +37,9 @@ struct Kernels {
   void (*rms_norm_gradient)(const float* dy, const float* x, const float* gain, float inverse, float* dx, float* dgain,
                             i64 n);
 
+  // One head turned by its position's angles; direction -1 turns back. y may be x.
+  void (*rope_head)(const float* x, const float* cos, const float* sin, float direction, float* y, i64 half);
+
   // w = scale * Sign(latent) * g.
   void (*sign_row)(const float* latent, const float* g, float scale, float* w, i64 n);
   // One row of the signs' gradient r (by the effective weight): dlatent = r * h * g (times 1.001 - tanh^2),

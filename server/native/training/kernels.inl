@@ -13,7 +13,7 @@ const Kernels ONEBIT_TABLE = {
     kTileRows,     kTileVectors * kLanes,
     Tile,          LayerNorm,
     LayerNormGradient, RmsNorm,
-    RmsNormGradient, SignRow,
+    RmsNormGradient, RopeHead, SignRow,
     SignRowGradient, Swiglu,
     SwigluGradient, LogSumExp,
     ExpRow,        HighestOf,

@@ -1,4 +1,4 @@
-// Rows of LayerNorm and RMSNorm, and of the sign matrix. Needs simd.inl.
+// Rows of LayerNorm and RMSNorm, of RoPE and of the sign matrix. Needs simd.inl.
 
 namespace {
 
@@ -51,6 +51,16 @@ void RmsNormGradient(const float* dy, const float* x, const float* gain, float i
     const Vec d = Load(dy + i, left), v = Load(x + i, left);
     Store(dx + i, (d * Load(gain + i, left) - v * along) * inverse, left);
     if (dgain != nullptr) Store(dgain + i, Load(dgain + i, left) + d * v * inverse, left);
+  }
+}
+
+void RopeHead(const float* x, const float* cos, const float* sin, float direction, float* y, i64 half) {
+  for (i64 i = 0; i < half; i += kLanes) {
+    const i64 left = half - i;
+    const Vec low = Load(x + i, left), high = Load(x + half + i, left);
+    const Vec c = Load(cos + i, left), s = Load(sin + i, left) * direction;
+    Store(y + i, low * c - high * s, left);
+    Store(y + half + i, high * c + low * s, left);
   }
 }
 

@@ -30,18 +30,14 @@ Angles RopeAngles(i64 window, i64 head_dim, const float* frequencies) {
 
 void Rope(i64 rows, i64 width, i64 window, i64 head_dim, Angles angles, bool inverse, const float* x, float* y) {
   const i64 half = head_dim / 2;
+  const Kernels& kernels = Selected();
   const float direction = inverse ? -1.0f : 1.0f;
   ForRows(rows, width, [&](i64 first, i64 last, i64) {
     for (i64 r = first; r < last; r++) {
       const float* cos = angles.cos + (r % window) * half;
       const float* sin = angles.sin + (r % window) * half;
-      for (i64 start = r * width; start < (r + 1) * width; start += head_dim) {
-        for (i64 i = 0; i < half; i++) {
-          const float low = x[start + i], high = x[start + i + half], turn = direction * sin[i];
-          y[start + i] = low * cos[i] - high * turn;
-          y[start + i + half] = high * cos[i] + low * turn;
-        }
-      }
+      for (i64 start = r * width; start < (r + 1) * width; start += head_dim)
+        kernels.rope_head(x + start, cos, sin, direction, y + start, half);
     }
   });
 }

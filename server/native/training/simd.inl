@@ -36,24 +36,30 @@ inline void Store(float* p, Vec v, i64 left) {
   for (int i = 0; i < left; i++) p[i] = lanes[i];
 }
 
-inline Vec Select(IntVec mask, Vec yes, Vec no) { return (Vec)((mask & (IntVec)yes) | (~mask & (IntVec)no)); }
-inline Vec Max(Vec a, Vec b) { return Select(a > b, a, b); }
+inline Vec Select(IntVec mask, Vec yes, Vec no) { return mask ? yes : no; }
+inline Vec Max(Vec a, Vec b) { return a > b ? a : b; }
 
-// Horizontal sum and maximum, in a fixed order.
+// Horizontal sum and maximum, in a fixed order: halves on halves.
 inline float Sum(Vec v) {
   float lanes[kLanes];
   Store(lanes, v);
-  for (int width = kLanes / 2; width > 0; width /= 2)
+#pragma GCC unroll 4
+  for (int width = kLanes / 2; width >= 4; width /= 2) {
+#pragma GCC unroll 8
     for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
-  return lanes[0];
+  }
+  return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
 }
 
 inline float Highest(Vec v) {
   float lanes[kLanes];
   Store(lanes, v);
-  float best = lanes[0];
-  for (int i = 1; i < kLanes; i++) best = lanes[i] > best ? lanes[i] : best;
-  return best;
+#pragma GCC unroll 4
+  for (int width = kLanes / 2; width >= 1; width /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < width; i++) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  }
+  return lanes[0];
 }
 
 // exp, relative error below 2e-7 where the result is normal; flushes to 0 below -87.3, saturates above 88.
