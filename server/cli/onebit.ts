@@ -3,6 +3,7 @@ import { asOneBitError } from '../protocol/error.ts';
 import { jobVariable } from '../protocol/job.ts';
 import { packageVersion } from '../package-root.ts';
 import { register as registerDistill } from './distill.ts';
+import { register as registerBench } from './bench.ts';
 import { register as registerEval } from './eval.ts';
 import { register as registerGenerate } from './generate.ts';
 import { register as registerInspect } from './inspect.ts';
@@ -17,6 +18,7 @@ const program = new Command('onebit')
 
 // Each subcommand lives in a file of its own that exports `register(program)`.
 registerDistill(program);
+registerBench(program);
 registerEval(program);
 registerGenerate(program);
 registerInspect(program);
