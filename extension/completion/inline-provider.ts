@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import type { CompletionParams } from '../../server/protocol/completion.ts';
 import { asOneBitError } from '../../server/protocol/error.ts';
 import type { ModelLoader } from '../server-link/model-loader.ts';
 import type { ServerLink } from '../server-link/server-link.ts';
@@ -10,6 +9,7 @@ import { restOf, type Answer } from './last-answer.ts';
 import { asksOneLine, worthCompleting } from './line-choice.ts';
 import { Debounce, pause } from './pause.ts';
 import { fromWholeLine, prefixStart, windowLimits } from './prompt-window.ts';
+import { splitTrailingSpace, withoutLeadingSpace } from './trailing-space.ts';
 import { trimCompletion, type CursorSurroundings } from './trim-completion.ts';
 
 /** Tokens of context to fill while the model's own length is not known yet. */
@@ -100,9 +100,12 @@ export class OneBitInlineProvider implements vscode.InlineCompletionItemProvider
       await this.models.ensureLoaded();
       if (signal.aborted) return undefined;
       const started = performance.now();
+      const around = this.textAround(document, offset);
+      const { prefix, space } = splitTrailingSpace(around.prefix);
       const result = await this.link.complete(
         {
-          ...this.textAround(document, offset),
+          prefix,
+          suffix: around.suffix.trim() === '' ? '' : around.suffix,
           language: document.languageId,
           path: vscode.workspace.asRelativePath(document.uri),
           maxTokens,
@@ -119,7 +122,7 @@ export class OneBitInlineProvider implements vscode.InlineCompletionItemProvider
           `${result.finishReason}`,
       );
       outcome = undefined;
-      return result.text;
+      return withoutLeadingSpace(result.text, space);
     } catch (caught) {
       const error = asOneBitError(caught);
       if (error.code !== 'cancelled') {
@@ -132,10 +135,7 @@ export class OneBitInlineProvider implements vscode.InlineCompletionItemProvider
     }
   }
 
-  private textAround(
-    document: vscode.TextDocument,
-    offset: number,
-  ): Pick<CompletionParams, 'prefix' | 'suffix'> {
+  private textAround(document: vscode.TextDocument, offset: number): { prefix: string; suffix: string } {
     const limits = windowLimits(this.watch.model?.memory?.contextLength ?? assumedContext);
     const text = (from: number, to: number): string =>
       document.getText(new vscode.Range(document.positionAt(from), document.positionAt(to)));

@@ -61,7 +61,8 @@ export const methods: MethodTable = {
   completion: method(completionParamsSchema, (params, services, caller, signal) =>
     complete(
       services,
-      params,
+      // With nothing after the cursor there is no gap to fill: the prefix is continued.
+      { ...params, suffix: params.suffix === '' ? undefined : params.suffix },
       params,
       (text) => caller.notify('completion/delta', { id: params.id, text }),
       signal,

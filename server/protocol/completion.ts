@@ -7,6 +7,7 @@ export const completionParamsSchema = z.object({
   /** Chosen by the client; names this request in `completion/delta`. */
   id: z.string().min(1).max(100),
   prefix: z.string().max(1_000_000),
+  /** Empty: the prefix is continued, and nothing is filled in. */
   suffix: z.string().max(1_000_000).default(''),
   language: z.string().max(100).optional(),
   path: z.string().max(4096).optional(),

@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { restOf } from '../../../extension/completion/last-answer.ts';
 import { asksOneLine, worthCompleting } from '../../../extension/completion/line-choice.ts';
 import { Debounce, pause } from '../../../extension/completion/pause.ts';
+import { splitTrailingSpace, withoutLeadingSpace } from '../../../extension/completion/trailing-space.ts';
 import { fromWholeLine, prefixStart, windowLimits } from '../../../extension/completion/prompt-window.ts';
 
 describe('one line or several', () => {
@@ -27,6 +28,29 @@ describe('one line or several', () => {
     ['größ', 'e', false],
   ])('%j|%j is worth completing: %j', (before, after, expected) =>
     expect(worthCompleting(before, after)).toBe(expected),
+  );
+});
+
+describe('a space before the cursor', () => {
+  test.each([
+    ['return ', 'return', ' '],
+    ['a =\t ', 'a =', '\t '],
+    ['f() {\n  ', 'f() {\n  ', ''],
+    ['  ', '  ', ''],
+    ['x', 'x', ''],
+    ['', '', ''],
+  ])('%j is asked for as %j', (text, prefix, space) =>
+    expect(splitTrailingSpace(text)).toEqual({ prefix, space }),
+  );
+
+  test.each([
+    [' total;', ' ', 'total;'],
+    ['  two', ' ', ' two'],
+    [';', ' ', ';'],
+    [' one', '  ', 'one'],
+    [' kept', '', ' kept'],
+  ])('%j after %j inserts %j', (text, space, inserted) =>
+    expect(withoutLeadingSpace(text, space)).toBe(inserted),
   );
 });
 
