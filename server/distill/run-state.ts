@@ -19,8 +19,15 @@ const runStateSchema = z.object({
   windows: z.object({
     epoch: z.number(),
     taken: z.number(),
-    offset: z.number(),
-    pending: z.array(z.number()),
+    turn: z.number().int(),
+    lanes: z.array(
+      z.object({
+        epoch: z.number(),
+        place: z.number(),
+        offset: z.number(),
+        pending: z.array(z.number()),
+      }),
+    ),
     random: z.tuple([z.number(), z.number(), z.number(), z.number()]),
   }),
 });

@@ -11,26 +11,42 @@ export interface WindowOptions {
   /** Share of the pieces that are rearranged for infilling; 0 where the tokenizer has no infill tokens. */
   infillRate: number;
   infillSplit: InfillSplit;
+  /** Documents read side by side (default 64, at most as many as there are). */
+  lanes?: number;
 }
 
 /** Where a stream stands: enough to go on as if it had never stopped. */
 export interface WindowState {
   epoch: number;
-  /** Documents of this epoch's order that have been taken. */
+  /** Documents of this epoch's order that have been opened. */
   taken: number;
-  /** Tokens of the document in hand that have been used. */
-  offset: number;
-  pending: number[];
+  /** The lane that gives the next window. */
+  turn: number;
+  lanes: { epoch: number; place: number; offset: number; pending: number[] }[];
   random: RandomState;
+}
+
+/** One reading position. Tokens of its document from `offset` on are still unused. */
+interface Lane {
+  /** Epoch and place in its order of the document in hand; place −1 before the first. */
+  epoch: number;
+  place: number;
+  offset: number;
+  document: number[];
+  pending: number[];
 }
 
 /** Shortest piece worth rearranging, and the shortest gap in a window that is filled with one. */
 const shortestInfill = 24;
+const defaultLanes = 64;
 
 /**
  * An endless stream of training windows: every epoch the documents in a new random order, each ended
  * by the end token, laid end to end and cut into windows that overlap by one token (the last label of
  * one is the first input of the next).
+ *
+ * Many documents are read side by side, each in a lane of its own, and the lanes take turns: otherwise
+ * a long document would fill whole batches, whose gradients then say the same thing over and over.
  *
  * Infilling is done on pieces cut to fit the window ("context level" in the paper, section 3), so that
  * prefix, suffix and middle always stand in one window: a piece is a document or as much of it as the
@@ -40,9 +56,8 @@ export class WindowStream {
   private epoch = 0;
   private order: Uint32Array;
   private taken = 0;
-  private offset = 0;
-  private document: number[] = [];
-  private pending: number[] = [];
+  private turn = 0;
+  private lanes: Lane[];
   private readonly random: Random;
   private readonly infill: InfillTokens | undefined;
 
@@ -61,22 +76,32 @@ export class WindowStream {
     this.infill = options.infillRate > 0 ? tokenizer.infill : undefined;
     this.random = new Random(options.seed, 'windows');
     this.order = this.orderOf(0);
+    const count = Math.min(options.lanes ?? defaultLanes, documents.length);
+    this.lanes = Array.from({ length: count }, () => ({
+      epoch: 0,
+      place: -1,
+      offset: 0,
+      document: [],
+      pending: [],
+    }));
   }
 
   /** `window + 1` token ids: inputs are all but the last, labels all but the first. */
   next(): Int32Array {
     const { window } = this.options;
+    const lane = this.lanes[this.turn] as Lane;
+    this.turn = (this.turn + 1) % this.lanes.length;
     // A document may encode to nothing; a whole epoch of such documents would never end.
-    for (let idle = 0; this.pending.length <= window;) {
-      const before = this.pending.length;
-      this.appendPiece(window + 1 - before);
-      idle = this.pending.length > before ? 0 : idle + 1;
+    for (let idle = 0; lane.pending.length <= window;) {
+      const before = lane.pending.length;
+      this.appendPiece(lane, window + 1 - before);
+      idle = lane.pending.length > before ? 0 : idle + 1;
       if (idle > 2 * this.documents.length) {
         throw new OneBitError('bad-value', 'The text to train on has no tokens.');
       }
     }
-    const ids = Int32Array.from(this.pending.slice(0, window + 1));
-    this.pending = this.pending.slice(window);
+    const ids = Int32Array.from(lane.pending.slice(0, window + 1));
+    lane.pending = lane.pending.slice(window);
     return ids;
   }
 
@@ -89,8 +114,8 @@ export class WindowStream {
     return {
       epoch: this.epoch,
       taken: this.taken,
-      offset: this.offset,
-      pending: [...this.pending],
+      turn: this.turn,
+      lanes: this.lanes.map(({ epoch, place, offset, pending }) => ({ epoch, place, offset, pending })),
       random: this.random.state(),
     };
   }
@@ -100,50 +125,57 @@ export class WindowStream {
     this.epoch = state.epoch;
     this.order = this.orderOf(state.epoch);
     this.taken = state.taken;
-    this.offset = state.offset;
-    this.pending = [...state.pending];
+    this.turn = state.turn;
+    const orders = new Map([[state.epoch, this.order]]);
+    this.lanes = state.lanes.map(({ epoch, place, offset, pending }) => {
+      const order = orders.get(epoch) ?? this.orderOf(epoch);
+      orders.set(epoch, order);
+      const document = place < 0 ? [] : this.idsOf(order, place);
+      return { epoch, place, offset, pending: [...pending], document };
+    });
     this.random.restore(state.random);
-    this.document = state.taken > 0 ? this.idsOf(state.taken - 1) : [];
   }
 
   private orderOf(epoch: number): Uint32Array {
     return new Random(this.options.seed, `epoch ${epoch}`).permutation(this.documents.length);
   }
 
-  private idsOf(place: number): number[] {
-    return this.tokenizer.encode(this.documents[this.order[place] ?? 0]?.text ?? '');
+  private idsOf(order: Uint32Array, place: number): number[] {
+    return this.tokenizer.encode(this.documents[order[place] ?? 0]?.text ?? '');
   }
 
-  private openNextDocument(): void {
+  private openNextDocument(lane: Lane): void {
     if (this.taken === this.documents.length) {
       this.epoch++;
       this.taken = 0;
       this.order = this.orderOf(this.epoch);
     }
-    this.document = this.idsOf(this.taken++);
-    this.offset = 0;
+    lane.epoch = this.epoch;
+    lane.place = this.taken++;
+    lane.document = this.idsOf(this.order, lane.place);
+    lane.offset = 0;
   }
 
-  private appendPiece(room: number): void {
-    if (this.offset >= this.document.length) this.openNextDocument();
-    const left = this.document.length - this.offset;
+  private appendPiece(lane: Lane, room: number): void {
+    if (lane.offset >= lane.document.length) this.openNextDocument(lane);
+    const left = lane.document.length - lane.offset;
     if (left === 0) return;
     const end = this.tokenizer.eosIds[0];
     if (this.infill !== undefined && end !== undefined && room >= shortestInfill && left >= shortestInfill) {
       if (this.random.uniform() < this.options.infillRate) {
-        const ids = this.document.slice(this.offset, this.offset + room - 4);
+        const ids = lane.document.slice(lane.offset, lane.offset + room - 4);
         const parts = splitForInfill(this.tokenizer.decode(ids), this.options.infillSplit, this.random);
         const rearranged = infillIds(parts, this.tokenizer, this.infill, end, room);
         if (rearranged !== undefined) {
-          this.offset += ids.length;
-          this.pending.push(...rearranged);
+          lane.offset += ids.length;
+          lane.pending.push(...rearranged);
           return;
         }
       }
     }
-    this.pending.push(...this.document.slice(this.offset, this.offset + room));
-    this.offset += Math.min(room, left);
-    if (this.offset === this.document.length && end !== undefined) this.pending.push(end);
+    lane.pending.push(...lane.document.slice(lane.offset, lane.offset + room));
+    lane.offset += Math.min(room, left);
+    if (lane.offset === lane.document.length && end !== undefined) lane.pending.push(end);
   }
 }
 

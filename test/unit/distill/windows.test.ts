@@ -8,7 +8,7 @@ const documents: Document[] = Array.from({ length: 7 }, (_, i) => ({
   path: `${i}.ts`,
   text: String.fromCharCode(97 + i).repeat(30 + 40 * i),
 }));
-const options: WindowOptions = { window: 64, seed: 3, infillRate: 0, infillSplit: 'mixed' };
+const options: WindowOptions = { window: 64, seed: 3, infillRate: 0, infillSplit: 'mixed', lanes: 1 };
 const take = (stream: WindowStream, n: number) => Array.from({ length: n }, () => [...stream.next()]);
 /** A stream's tokens without the one that each window repeats. */
 const joined = (windows: number[][]) => windows.flatMap((ids, i) => (i === 0 ? ids : ids.slice(1)));
@@ -29,8 +29,16 @@ describe('WindowStream', () => {
     expect(texts.slice(0, 7)).not.toEqual(texts.slice(7));
   });
 
+  it('takes the windows of a batch from different documents', () => {
+    const long = documents.map(({ path, text }) => ({ path, text: text.repeat(40) }));
+    const stream = new WindowStream(long, tokenizer, { ...options, lanes: 5 });
+    for (const batch of Array.from({ length: 4 }, () => take(stream, 5))) {
+      expect(new Set(batch.map((ids) => ids[10])).size).toBe(5);
+    }
+  });
+
   it('gives the same windows for the same seed only, and goes on from a state', () => {
-    const mixed = { ...options, infillRate: 0.5 };
+    const mixed = { ...options, infillRate: 0.5, lanes: 3 };
     const whole = take(new WindowStream(documents, tokenizer, mixed), 60);
     expect(take(new WindowStream(documents, tokenizer, mixed), 60)).toEqual(whole);
     expect(take(new WindowStream(documents, tokenizer, { ...mixed, seed: 4 }), 60)).not.toEqual(whole);
