@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { copyParameter, disposeParameters, readParameters, type Parameters } from './parameters.ts';
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
@@ -177,9 +178,14 @@ function recordOf(
   return {
     tool: `onebit ${packageVersion()}`,
     method: 'distillation',
-    teacher: options.teacher,
-    start: options.student ?? 'SVID',
-    data: { ...data.facts, infillRate: data.infillRate },
+    // Names only: a model is passed on, the paths of the machine that made it are nobody's business.
+    teacher: basename(options.teacher),
+    start: options.student === undefined ? 'SVID' : basename(options.student),
+    data: {
+      ...data.facts,
+      paths: data.facts.paths.map((path) => basename(path)),
+      infillRate: data.infillRate,
+    },
     steps: result.steps,
     tokens: result.tokens,
     seconds: Math.round(result.seconds),

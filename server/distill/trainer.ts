@@ -139,7 +139,7 @@ export async function runTraining<Target>(
       if (due && task.perplexity !== undefined) metric.perplexity = await task.perplexity();
       await run.addMetric(metric);
       metrics.push(metric);
-      context.onProgress?.(progressOf(options, state, metric));
+      context.onProgress?.({ ...progressOf(options, state, metric), metric });
       state.seconds = clock();
       const checkpointDue =
         options.checkpointSteps === undefined

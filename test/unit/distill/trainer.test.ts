@@ -93,7 +93,7 @@ const curve = async (run: string): Promise<Metric[]> =>
     .map((line) => metricSchema.parse(JSON.parse(line)));
 /** What must not depend on when a run was interrupted: everything but the clock. */
 const figures = (metrics: Metric[]) =>
-  metrics.map(({ seconds: _seconds, tokensPerSecond: _speed, ...rest }) => rest);
+  metrics.map((metric) => ({ ...metric, seconds: 0, tokensPerSecond: 0 }));
 const weightsOf = (path: string) => readFile(join(path, 'model.safetensors'));
 
 /** Aborts when progress reports that many steps. */

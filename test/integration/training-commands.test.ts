@@ -1,0 +1,202 @@
+import { spawn, spawnSync, execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { metricSchema, type Metric } from '../../server/protocol/job.ts';
+import { progressSchema } from '../../server/protocol/progress.ts';
+import { writeByteTokenizer } from '../reference/byte-tokenizer.ts';
+import { writeRandomCheckpoint } from '../reference/random-checkpoint.ts';
+import { cleanUp, commandLine, temporaryFolder } from './serve-process.ts';
+
+let program: string;
+let folder: string;
+let teacher: string;
+let data: string;
+
+beforeAll(async () => {
+  program = await commandLine();
+  folder = temporaryFolder('training');
+  teacher = join(folder, 'teacher');
+  mkdirSync(teacher);
+  writeRandomCheckpoint(teacher, { layout: 'full', vocabSize: 264, bosTokenId: null, eosTokenId: null });
+  writeByteTokenizer(teacher, { end: true });
+  data = join(folder, 'text.txt');
+  writeFileSync(data, 'let one = 1;\nlet two = one + one;\n'.repeat(60));
+});
+afterAll(cleanUp);
+
+interface Ended {
+  code: number | null;
+  signal: string | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a command; `onOutput` may kill it. */
+async function run(
+  args: string[],
+  onOutput?: (stdout: string, kill: (signal: NodeJS.Signals) => void) => void,
+): Promise<Ended> {
+  const child = spawn(process.execPath, [program, ...args]);
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    onOutput?.(stdout, (signal) => child.kill(signal));
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  return new Promise((resolve) => {
+    child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
+}
+
+const options = (...more: string[]) => [
+  ...['--window', '16', '--batch', '2', '--steps', '30', '--checkpoint-steps', '4', '--warmup', '3'],
+  ...['--held-out-windows', '2', '--held-out-share', '0.1', '--measurements', '3', '--threads', '1', ...more],
+];
+const distill = (output: string, ...more: string[]) => [
+  ...['distill', '--teacher', teacher, '--data', data, '--output', output, ...options(...more)],
+];
+/** What must not depend on when a run was interrupted: the metrics but for the clock's. */
+const curve = (output: string): Metric[] =>
+  readFileSync(join(`${output}.run`, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => ({ ...metricSchema.parse(JSON.parse(line)), seconds: 0, tokensPerSecond: 0 }));
+
+/** Calls back once, when progress has come to a step. */
+function atStep(step: number, then: (kill: (signal: NodeJS.Signals) => void) => void) {
+  let done = false;
+  return (stdout: string, kill: (signal: NodeJS.Signals) => void): void => {
+    if (done || !stdout.includes(`"phase":"distil","done":${step},`)) return;
+    done = true;
+    then(kill);
+  };
+}
+
+describe('onebit distill', () => {
+  let whole: string;
+
+  it('reports progress a line at a time and its result on the last one', async () => {
+    whole = join(folder, 'whole');
+    const { code, stdout, stderr } = await run(distill(whole, '--progress', 'json', '--json'));
+    expect([code, stderr]).toEqual([0, '']);
+    const lines = stdout.trim().split('\n');
+    const reports = lines.slice(0, -1).map((line) => {
+      expect(line).toMatch(/^progress \{/);
+      return progressSchema.parse(JSON.parse(line.slice('progress '.length)));
+    });
+    expect(reports.filter(({ phase }) => phase === 'SVID').length).toBeGreaterThan(6);
+    const metrics = reports.flatMap(({ metric }) => (metric === undefined ? [] : [metric]));
+    expect(metrics.map(({ step }) => step)).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
+    expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({
+      output: whole,
+      steps: 30,
+      tokens: 960,
+      perplexity: { student: metrics.at(-1)?.perplexity },
+    });
+    expect(readdirSync(whole).sort()).toEqual([
+      'config.json',
+      'model.safetensors',
+      'onebit.json',
+      'tokenizer.json',
+    ]);
+  });
+
+  it('goes on after SIGKILL and after SIGTERM to the same curve and the same file', async () => {
+    const output = join(folder, 'killed');
+    const args = distill(output, '--progress', 'json');
+    const killed = await run(
+      args,
+      atStep(10, (kill) => kill('SIGKILL')),
+    );
+    expect(killed.signal).toBe('SIGKILL');
+    const stopped = await run(
+      args,
+      atStep(20, (kill) => kill('SIGTERM')),
+    );
+    expect(stopped.code).toBe(130);
+    expect(stopped.stderr).toMatch(/Stopped after step \d+; run it again to continue/);
+    expect(existsSync(output)).toBe(false);
+    expect((await run(args)).code).toBe(0);
+    expect(curve(output)).toEqual(curve(whole));
+    const file = 'model.safetensors';
+    expect(readFileSync(join(output, file)).equals(readFileSync(join(whole, file)))).toBe(true);
+  });
+
+  it('ends with one clear line for what it cannot use', async () => {
+    const bad = join(folder, 'bad.jsonl');
+    writeFileSync(bad, '{"text": "fine"}\n{"text": }\n');
+    const empty = join(folder, 'empty');
+    mkdirSync(empty);
+    const cases: [string[], number, RegExp][] = [
+      [['--data', bad], 1, /bad\.jsonl: line 2 is not JSON/],
+      [['--data', empty], 1, /empty holds no text to train on/],
+      [['--data', join(folder, 'nowhere')], 1, /nowhere/],
+      [['--window', '4096'], 2, /--window 4096 is more than the model's \d+ positions/],
+      [['--teacher', whole], 2, /the teacher must be a full-precision one/],
+      [['--student', teacher], 2, /is a full-precision model/],
+    ];
+    for (const [change, code, message] of cases) {
+      const ended = await run([...distill(join(folder, 'never')), ...change]);
+      expect([ended.code, ended.stdout], change.join(' ')).toEqual([code, '']);
+      expect(ended.stderr).toMatch(message);
+      expect(ended.stderr.trim().split('\n').at(-1)).toMatch(/^onebit: /);
+    }
+    expect(existsSync(join(folder, 'never'))).toBe(false);
+  });
+});
+
+describe('a full disk', () => {
+  let disk: string;
+  let mounted = false;
+  beforeAll(() => {
+    disk = temporaryFolder('disk');
+    mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk]).status === 0;
+  });
+  afterAll(async () => {
+    for (let i = 0; mounted && i < 50; i++) {
+      if (spawnSync('umount', [disk]).status === 0) break;
+      await sleep(100);
+    }
+  });
+
+  it('stops a run with a clear error, keeps its last checkpoint, and the run goes on with space', async (context) => {
+    if (!mounted) context.skip('a tmpfs cannot be mounted here');
+    const output = join(disk, 'student');
+    const args = distill(output, '--progress', 'json');
+    const ballast = join(disk, 'ballast');
+    const full = await run(
+      args,
+      atStep(6, () => {
+        // Fills the disk to the last byte: dd ends with "no space left".
+        spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4k']);
+      }),
+    );
+    expect(full.code).toBe(1);
+    expect(full.stderr).toMatch(/No space left on the disk/);
+    expect(readdirSync(join(`${output}.run`, 'checkpoints'))).toContain('step-4');
+    rmSync(ballast);
+    expect((await run(args)).code).toBe(0);
+    expect(curve(output)).toEqual(curve(join(folder, 'whole')));
+  });
+});
+
+describe('onebit train', () => {
+  it('makes a model that onebit generates from', async () => {
+    const output = join(folder, 'trained');
+    const shape = ['--hidden', '16', '--ffn', '24', '--layers', '1', '--heads', '2', '--kv-heads', '1'];
+    const trained = await run([
+      ...['train', '--tokenizer', teacher, '--data', data, '--output', output, ...shape],
+      ...[...options('--positions', '64'), '--progress', 'none', '--json'],
+    ]);
+    expect([trained.code, trained.stderr]).toEqual([0, '']);
+    expect(JSON.parse(trained.stdout)).toMatchObject({ steps: 30, output });
+    const text = execFileSync(process.execPath, [
+      ...[program, 'generate', '--model', output, '--prompt', 'let', '--max-tokens', '4', '--json'],
+    ]);
+    expect(JSON.parse(text.toString())).toHaveProperty('ids');
+  });
+});
