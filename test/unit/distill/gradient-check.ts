@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { tf } from '../../../server/distill/backend/tfjs.ts';
 
-/** Deterministic numbers in (-1, 1), far enough from 0 for signs to be stable. */
+/** The same numbers in (-1, 1) every time (xorshift). */
 export function random(seed: number): () => number {
   let state = seed >>> 0 || 1;
   return () => {
