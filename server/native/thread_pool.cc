@@ -9,8 +9,8 @@
 namespace onebit {
 namespace {
 
-constexpr int kSpins = 2000;   // about 20 µs: the gap between two layers
-constexpr int kYields = 200;   // then let others run
+constexpr int kSpins = 2000;  // tens of µs: the gap between two layers
+constexpr int kYields = 4;    // then others run; with more, a busy machine keeps the core for long
 inline void Pause() {
 #if defined(__x86_64__)
   _mm_pause();
