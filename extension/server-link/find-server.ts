@@ -139,6 +139,8 @@ class StartAttempt {
     if (fstatSync(log).size > maxLogBytes) ftruncateSync(log);
     const child = spawn(options.node, [options.cli, 'serve', '--lease', ...(options.args ?? [])], {
       detached: true,
+      // Not the window's folder: the server outlives the window.
+      cwd: options.stateFolder,
       windowsHide: true,
       stdio: ['ignore', log, log],
       env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', ONEBIT_STATE: options.stateFolder },

@@ -19,8 +19,13 @@ export interface ModelHostOptions {
   /** Milliseconds without a completion after which the weights are given back; 0 = never. */
   idleMs: number;
   engine: EngineOptions;
+  /** A model is in memory now. */
+  onLoaded(summary: ModelSummary): void;
   warn(message: string): void;
 }
+
+/** Completions that may wait for a model to be loaded; beyond them the server is busy. */
+const waitingLimit = 64;
 
 interface Target {
   summary: ModelSummary;
@@ -115,7 +120,7 @@ export class ModelHost {
 
   /**
    * Runs `work` with the model, which is loaded first if need be and stays until `work` has ended.
-   * @throws no-model (none chosen), what opening a model throws, cancelled, what `work` throws
+   * @throws no-model (none chosen), busy (too many wait), what opening a model throws, cancelled, what `work` throws
    */
   async use<T>(
     work: (model: LanguageModel, summary: ModelSummary) => Promise<T>,
@@ -145,6 +150,9 @@ export class ModelHost {
 
   /** Waits until there is a model, and counts the caller among its users. */
   private async take(signal?: AbortSignal): Promise<{ model: LanguageModel; summary: ModelSummary }> {
+    if (this.waiting >= waitingLimit) {
+      throw new OneBitError('busy', `${this.waiting} requests wait for the model already: try again later.`);
+    }
     this.waiting++;
     this.changed();
     try {
@@ -219,6 +227,7 @@ export class ModelHost {
         throwIfCancelled(controller.signal);
       }
       this.model = model;
+      this.options.onLoaded(target.summary);
       this.startIdleClock();
     } catch (caught) {
       const error = asOneBitError(caught, target.summary.path);

@@ -69,11 +69,9 @@ export const methods: MethodTable = {
     ),
   ),
   'model/list': method(none, (_, { models }) => models.list()),
-  'model/load': method(modelLoadParamsSchema, async (params, { host, models }, _caller, signal) => {
-    const status = await host.load(params, signal);
-    if (status.model !== undefined) await models.remember(status.model);
-    return status;
-  }),
+  'model/load': method(modelLoadParamsSchema, (params, { host }, _caller, signal) =>
+    host.load(params, signal),
+  ),
   'model/unload': method(none, (_, { host }) => host.unload()),
   'model/status': method(none, (_, { host }) => host.status()),
   'job/start': method(jobSpecSchema, (spec, { jobs }) => jobs.start(spec)),

@@ -6,6 +6,7 @@ import { JobQueue } from '../jobs/job-queue.ts';
 import type { OneBitCommand } from '../jobs/job-process.ts';
 import { loopbackHost, stoppedReason, type Health } from '../protocol/discovery.ts';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
+import type { Job } from '../protocol/job.ts';
 import { protocolVersion, type ServerInfo, type ServerMemory } from '../protocol/methods.ts';
 import { packageVersion } from '../package-root.ts';
 import { Access } from './access.ts';
@@ -80,6 +81,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     defaultModel: options.defaultModel,
     idleMs: options.idleMs,
     engine: options.engine,
+    onLoaded: (summary) => void models.remember(summary),
     warn: log,
   });
   const jobs = await JobQueue.open({
@@ -135,7 +137,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     modelChanged.call();
     memoryWatch.wake();
   });
-  jobs.onProgress((progress) => endpoint.broadcast('jobs', 'job/progress', progress));
+  jobs.onProgress((progress) => {
+    endpoint.broadcast('jobs', 'job/progress', progress);
+    if (progress.job.state === 'done') void rememberOutput(models, progress.job);
+  });
 
   const port = await listen(http, options.port);
   leases.begin();
@@ -152,6 +157,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       modelChanged.dispose();
     },
   };
+}
+
+/** What a job has made can be chosen from the list. */
+async function rememberOutput(models: KnownModels, { spec }: Job): Promise<void> {
+  const summary = await models.describe(spec.output).catch(() => undefined);
+  if (summary !== undefined) await models.remember(summary);
 }
 
 async function listen(http: Server, port: number): Promise<number> {

@@ -34,6 +34,7 @@ export function jobArguments(spec: JobSpec): string[] {
     return ['quantize', '--model', spec.model, '--output', spec.output, ...progress];
   }
   const optional: [string, string | number | undefined][] = [
+    ['--run', runFolder(spec)],
     ['--student', spec.student],
     ['--steps', spec.steps],
     ['--minutes', spec.minutes],
@@ -52,4 +53,12 @@ export function jobArguments(spec: JobSpec): string[] {
     ...optional.flatMap(([name, value]) => (value === undefined ? [] : [name, String(value)])),
     ...progress,
   ];
+}
+
+/**
+ * The folder of a job's training run, with its checkpoints and its own metrics.jsonl: beside the output, so
+ * that a later job with the same output continues the run.
+ */
+export function runFolder(spec: JobSpec): string | undefined {
+  return spec.kind === 'distill' ? `${spec.output}.run` : undefined;
 }

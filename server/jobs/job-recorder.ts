@@ -1,7 +1,9 @@
+import { join } from 'node:path';
 import { asOneBitError } from '../protocol/error.ts';
 import type { Job, Metric } from '../protocol/job.ts';
 import type { Progress } from '../protocol/progress.ts';
-import type { JobStore } from './job-store.ts';
+import { runFolder } from './job-command.ts';
+import { metricsFile, readMetricsFile, type JobStore } from './job-store.ts';
 
 /** Milliseconds between two writes of a running job's progress to disk, and between two notifications. */
 const saveIntervalMs = 2000;
@@ -16,6 +18,7 @@ export class JobRecorder {
   private lastTold = -Infinity;
   private untold: Metric[] = [];
   private timer: NodeJS.Timeout | undefined;
+  private begun = false;
   private writing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -28,8 +31,11 @@ export class JobRecorder {
   record({ metric, ...progress }: Progress): void {
     this.job.progress = progress;
     if (metric !== undefined) {
-      this.untold.push(metric);
-      this.write(() => this.store.appendMetrics(this.job, [metric]));
+      if (!this.begun) this.continueFrom(metric.step);
+      this.write(async () => {
+        this.untold.push(metric);
+        await this.store.appendMetrics(this.job, [metric]);
+      });
     }
     const now = performance.now();
     if (now - this.lastSave >= saveIntervalMs) {
@@ -41,8 +47,20 @@ export class JobRecorder {
 
   /** Tells what is untold and resolves when everything is on disk. */
   async close(): Promise<void> {
-    if (this.timer !== undefined) this.tellNow();
     await this.writing;
+    if (this.timer !== undefined || this.untold.length > 0) this.tellNow();
+  }
+
+  /** The first metric has come: if it continues an earlier job's run, what that did is part of the curve. */
+  private continueFrom(step: number): void {
+    this.begun = true;
+    const run = runFolder(this.job.spec);
+    if (step <= 1 || run === undefined) return;
+    this.write(async () => {
+      const earlier = (await readMetricsFile(join(run, metricsFile))).filter((metric) => metric.step < step);
+      this.untold.push(...earlier);
+      await this.store.appendMetrics(this.job, earlier);
+    });
   }
 
   private tellNow(): void {

@@ -8,7 +8,7 @@ import { writeJson } from './write-json.ts';
 
 const jobFile = 'job.json';
 const processFile = 'process.json';
-const metricsFile = 'metrics.jsonl';
+export const metricsFile = 'metrics.jsonl';
 const logFile = 'log.txt';
 
 /** One folder a job: job.json (its state), process.json (who runs it), metrics.jsonl, log.txt. */
@@ -78,18 +78,23 @@ export class JobStore {
     await appendFile(join(job.folder, metricsFile), lines, { mode: 0o600 });
   }
 
-  /** All metrics so far; a last line that a crash cut short is left out. */
-  async readMetrics(job: Job): Promise<Metric[]> {
-    const text = await readFile(join(job.folder, metricsFile), 'utf8').catch(() => '');
-    return text.split('\n').flatMap((line) => {
-      const metric = line === '' ? undefined : parseMetric(line);
-      return metric === undefined ? [] : [metric];
-    });
+  /** All metrics so far. */
+  readMetrics(job: Job): Promise<Metric[]> {
+    return readMetricsFile(join(job.folder, metricsFile));
   }
 
   logPath(job: Job): string {
     return join(job.folder, logFile);
   }
+}
+
+/** The lines of a metrics.jsonl; one that a crash cut short is left out, a missing file is an empty one. */
+export async function readMetricsFile(path: string): Promise<Metric[]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.split('\n').flatMap((line) => {
+    const metric = line === '' ? undefined : parseMetric(line);
+    return metric === undefined ? [] : [metric];
+  });
 }
 
 function parseMetric(line: string): Metric | undefined {

@@ -131,7 +131,7 @@ export function connect(file: ServerFile): Promise<ServerClient> {
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
-  limitMs = 60_000,
+  limitMs = 240_000,
 ): Promise<T> {
   for (const end = performance.now() + limitMs; ;) {
     const answer = await ask();

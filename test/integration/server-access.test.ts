@@ -1,10 +1,13 @@
 import { request } from 'node:http';
 import { connect as connectSocket } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
 import { ServerClient } from '../../extension/server-link/server-client.ts';
 import type { ServerFile } from '../../server/protocol/discovery.ts';
 import { cleanUp, connect, ServeProcess, tinyModel } from './serve-process.ts';
+
+// Only ends what has failed: on a busy machine a server alone may take long to start.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 let file: ServerFile;
 

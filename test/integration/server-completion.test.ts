@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ServerClient } from '../../extension/server-link/server-client.ts';
 import { completionResultSchema } from '../../server/protocol/completion.ts';
 import type { ServerFile } from '../../server/protocol/discovery.ts';
@@ -6,6 +6,9 @@ import { OneBitError } from '../../server/protocol/error.ts';
 import type { ModelStatus } from '../../server/protocol/model.ts';
 import { byteTokens } from '../reference/byte-tokenizer.ts';
 import { cleanUp, connect, eventually, ServeProcess, tinyModel } from './serve-process.ts';
+
+// Only ends what has failed: on a busy machine a server alone may take long to start.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 let file: ServerFile;
 let client: ServerClient;
@@ -150,6 +153,20 @@ describe('a generation that nobody wants any more', () => {
     leave.abort();
     await idle();
     expect((await generatedTokens()) - before).toBeLessThan(4000);
+  });
+
+  it('is not piled up without end: more than the queue holds is refused, with the time to try again', async () => {
+    const leave = new AbortController();
+    const all = Array.from({ length: 100 }, async () => {
+      const response = await post({ prompt: 'q', max_tokens: 4000 }, leave.signal);
+      return response.status === 503 ? response : Promise.reject(new Error(`status ${response.status}`));
+    });
+    const refused = await Promise.any(all);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(await refused.json()).toMatchObject({ error: { code: 'busy', type: 'unavailable_error' } });
+    leave.abort();
+    await Promise.allSettled(all);
+    await idle();
   });
 });
 

@@ -1,11 +1,14 @@
-import { readFileSync, existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ServerClient } from '../../extension/server-link/server-client.ts';
 import type { Job, JobProgress, JobState } from '../../server/protocol/job.ts';
 import { writeByteTokenizer, byteTokens } from '../reference/byte-tokenizer.ts';
 import { writeRandomCheckpoint } from '../reference/random-checkpoint.ts';
 import { cleanUp, connect, eventually, ServeProcess, temporaryFolder } from './serve-process.ts';
+
+// Only ends what has failed: on a busy machine a server alone may take long to start.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 let server: Awaited<ReturnType<typeof ServeProcess.start>>;
 let client: ServerClient;
@@ -38,16 +41,20 @@ const reaches = (id: string, ...states: JobState[]): Promise<Job> =>
     const now = await job(id);
     return states.includes(now.state) ? now : undefined;
   });
-/** The process of a job, held still as soon as it exists: so it cannot end before the test has acted on it. */
-const heldProcess = (id: string): Promise<number> =>
+const reachesProcess = (id: string): Promise<Job> =>
   eventually('a running job', async () => {
-    const file = join((await job(id)).folder, 'process.json');
-    if (!existsSync(file)) return undefined;
-    const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };
-    process.kill(pid, 'SIGSTOP');
-    expect((await job(id)).state).toBe('running');
-    return pid;
+    const now = await job(id);
+    return existsSync(join(now.folder, 'process.json')) ? now : undefined;
   });
+const processIdOf = (running: Job): number =>
+  (JSON.parse(readFileSync(join(running.folder, 'process.json'), 'utf8')) as { pid: number }).pid;
+/** The process of a job, held still as soon as it exists: so it cannot end before the test has acted on it. */
+async function heldProcess(id: string): Promise<number> {
+  const pid = processIdOf(await reachesProcess(id));
+  process.kill(pid, 'SIGSTOP');
+  expect((await job(id)).state).toBe('running');
+  return pid;
+}
 const gone = (pid: number): Promise<true> =>
   eventually(`the end of process ${pid}`, () => {
     try {
@@ -124,6 +131,53 @@ describe('jobs', () => {
     expect((await reaches(second.id, 'done', 'failed')).state).toBe('done');
     const queued = await client.request('job/start', { kind: 'quantize', model: small, output: target });
     expect((await reaches(queued.id, 'done', 'failed')).state).toBe('done');
+  });
+
+  it('distil, and continue a cancelled run with its whole curve', async () => {
+    const teacher = fullModel({
+      hiddenSize: 32,
+      intermediateSize: 64,
+      layers: 1,
+      heads: 2,
+      kvHeads: 2,
+      headDim: 16,
+    });
+    const data = temporaryFolder('data');
+    for (let file = 0; file < 8; file++) {
+      const lines = Array.from({ length: 60 }, (_, i) => `export const v${i} = ${file} + f(${i * file});`);
+      writeFileSync(join(data, `file${file}.ts`), lines.join('\n'));
+    }
+    const spec = { kind: 'distill' as const, teacher, data: [data], output: output() };
+    const short = { ...spec, steps: 6, batch: 1, window: 16 };
+    const told: JobProgress[] = [];
+    const listening = client.onNotification('job/progress', (progress) => told.push(progress));
+    const first = await client.request('job/start', short);
+    const pid = processIdOf(await reachesProcess(first.id));
+    await eventually('the first step', async () => {
+      const { state, error } = await job(first.id);
+      if (state === 'failed') throw new Error(error?.message);
+      return told.find((progress) => progress.job.id === first.id && progress.metrics.length > 0);
+    });
+    process.kill(pid, 'SIGSTOP');
+    const cancelling = client.request('job/cancel', { id: first.id });
+    await client.request('job/list', {});
+    process.kill(pid, 'SIGCONT');
+    expect((await cancelling).state).toBe('cancelled');
+    const before = (await client.request('job/metrics', { id: first.id })).metrics;
+    expect(before.length).toBeGreaterThan(0);
+    expect(before.length).toBeLessThan(6);
+
+    const second = await client.request('job/start', short);
+    expect((await reaches(second.id, 'done', 'failed')).error).toBeUndefined();
+    const { metrics } = await client.request('job/metrics', { id: second.id });
+    expect(metrics.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(metrics.slice(0, before.length)).toEqual(before);
+    const streamed = told
+      .filter((progress) => progress.job.id === second.id)
+      .flatMap((progress) => progress.metrics);
+    expect(streamed).toEqual(metrics);
+    expect(await client.request('model/load', { model: spec.output })).toMatchObject({ state: 'ready' });
+    listening.dispose();
   });
 
   it('that are killed by a signal fail, say so and how to go on', async () => {

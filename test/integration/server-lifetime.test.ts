@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { findOrStartServer, findServer } from '../../extension/server-link/find-server.ts';
 import { alreadyRunningExitCode, stoppedReason } from '../../server/protocol/discovery.ts';
 import {
@@ -13,6 +13,9 @@ import {
   temporaryFolder,
   tinyModel,
 } from './serve-process.ts';
+
+// Only ends what has failed: on a busy machine a server alone may take long to start.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 afterAll(cleanUp);
 
