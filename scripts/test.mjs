@@ -10,6 +10,8 @@ const steps = [
   ['types', 'npm', ['run', '--silent', 'typecheck']],
   ['bundles', 'npm', ['run', '--silent', 'build']],
   ['unit and integration tests', 'npm', ['run', '--silent', 'test:unit']],
+  // The first time it says what it installs for this: code-server and, where it may, chromium.
+  ['the extension in a real VS Code', 'npm', ['run', '--silent', 'test:workbench']],
 ];
 for (const [name, command, args] of steps) {
   const started = Date.now();

@@ -132,7 +132,7 @@ export class CodeServer {
         ...options(folders, extensions),
         ...['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`],
         ...['--disable-telemetry', '--disable-update-check', '--disable-workspace-trust'],
-        ...['--disable-getting-started-override', '--ignore-last-opened', '--reconnection-grace-time', '3'],
+        ...['--disable-getting-started-override', '--ignore-last-opened', '--reconnection-grace-time', '20'],
       ],
       { env: environment(folders), stdio: ['ignore', log, log] },
     );

@@ -12,6 +12,8 @@ import { serverProcesses } from './processes.ts';
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'];
 const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
+const statusItem = '.statusbar-item[id="onebit.onebit.onebit.status"]';
+
 export interface WorkbenchOptions {
   /** Settings beside the quiet ones. */
   settings?: (folders: Folders) => Settings;
@@ -44,7 +46,7 @@ export class Workbench {
 
   /** The status bar item of the extension. */
   get status(): Locator {
-    return this.page.locator('.statusbar-item[id="onebit.onebit.onebit.status"]');
+    return this.page.locator(statusItem);
   }
 
   /** What the extension has put on the screen as notifications. */
@@ -84,11 +86,11 @@ export class Workbench {
       .click();
   }
 
+  /** Opens a file of the workspace's root from the explorer. */
   async openFile(name: string): Promise<void> {
-    await this.page.keyboard.press('Control+P');
-    await this.quickInput(name, name);
+    await this.page.locator('.explorer-folders-view .monaco-list-row', { hasText: name }).first().dblclick();
     await this.page.locator(`.tab.active:has-text("${name}")`).waitFor();
-    await this.page.locator('.editor-instance .monaco-editor .view-lines').first().waitFor();
+    await this.page.locator('.editor-instance .monaco-editor .view-lines').first().click();
   }
 
   /** The ghost text on the screen, which VS Code splits over several spans; empty when there is none. */
@@ -203,6 +205,8 @@ async function openPage(browser: Browser, codeServer: CodeServer, folders: Folde
 async function ready(page: Page): Promise<void> {
   await page.locator('.monaco-workbench .part.statusbar').waitFor();
   await page.locator('.explorer-folders-view .monaco-list').waitFor();
+  // The extension is active: what is typed before that asks for nothing.
+  await page.locator(statusItem).waitFor();
 }
 
 /** Waits until `condition` holds; the deadline is only there to fail at last. */
