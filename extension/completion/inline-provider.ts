@@ -50,7 +50,7 @@ export class OneBitInlineProvider implements vscode.InlineCompletionItemProvider
     if (context.selectedCompletionInfo !== undefined && !asked) return undefined;
 
     const around = surroundings(document, position);
-    if (!worthCompleting(around.lineBefore, around.lineAfter)) return undefined;
+    if (!worthCompleting(around.lineBefore, around.lineAfter, asked)) return undefined;
     const offset = document.offsetAt(position);
     const key = document.uri.toString();
     const here = { document: key, offset, lineBefore: around.lineBefore, lineAfter: around.lineAfter };

@@ -9,7 +9,11 @@ export function asksOneLine(lineBefore: string, lineAfter: string): boolean {
   return before !== '' && !/([{([:]|=>|\bdo|\bthen|\belse)$/.test(before);
 }
 
-/** Whether to complete here at all: not inside a word, where the insertion would split it. */
-export function worthCompleting(lineBefore: string, lineAfter: string): boolean {
-  return !(/[\p{L}\p{N}_$]$/u.test(lineBefore) && /^[\p{L}\p{N}_$]/u.test(lineAfter));
+/**
+ * Whether to complete here: not inside a word, where the insertion would split it; and, unless asked for, not
+ * behind a finished statement, where hardly anything but a comment can follow.
+ */
+export function worthCompleting(lineBefore: string, lineAfter: string, asked: boolean): boolean {
+  if (/[\p{L}\p{N}_$]$/u.test(lineBefore) && /^[\p{L}\p{N}_$]/u.test(lineAfter)) return false;
+  return asked || lineAfter.trim() !== '' || !/[;}]\s*$/.test(lineBefore);
 }

@@ -21,14 +21,19 @@ describe('one line or several', () => {
   );
 
   test.each([
-    ['fo', 'o', false],
-    ['fo', '(', true],
-    ['fo ', 'o', true],
-    ['', 'word', true],
-    ['größ', 'e', false],
-  ])('%j|%j is worth completing: %j', (before, after, expected) =>
-    expect(worthCompleting(before, after)).toBe(expected),
-  );
+    ['fo', 'o', false, false],
+    ['fo', '(', true, true],
+    ['fo ', 'o', true, true],
+    ['', 'word', true, true],
+    ['größ', 'e', false, false],
+    ['return total;', '', false, true],
+    ['  }', '', false, true],
+    ['for (let i = 0;', ')', true, true],
+    ['', '', true, true],
+  ])('%j|%j is worth completing: %j, when asked for: %j', (before, after, expected, asked) => {
+    expect(worthCompleting(before, after, false)).toBe(expected);
+    expect(worthCompleting(before, after, true)).toBe(asked);
+  });
 });
 
 describe('a space before the cursor', () => {
