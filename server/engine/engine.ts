@@ -6,7 +6,7 @@ export interface EngineOptions {
   contextLength?: number;
   /** Threads of the native kernels; one a core if absent. */
   threads?: number;
-  /** f32 activations instead of int8: the reference path. */
+  /** f32 activations and KV cache: the reference path. Default: 1-bit products round activations to integers. */
   exact?: boolean;
   /** Sequences that may be open at once. */
   sequences?: number;

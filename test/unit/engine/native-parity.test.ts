@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openCheckpoint } from '../../../server/checkpoint/open-checkpoint.ts';
 import { openEngine } from '../../../server/engine/open-engine.ts';
 import { nativeAddon, nativeFailure } from '../../../server/native/addon.ts';
 import { packageRoot } from '../../../server/package-root.ts';
@@ -52,6 +53,12 @@ const models: Record<string, RandomCheckpointOptions> = {
     intermediateSize: 104,
     vocabSize: 97,
   },
+  'authors’ inference kind, outliers in g': {
+    layout: 'bitllama-inference',
+    hiddenSize: 320,
+    intermediateSize: 640,
+    layers: 1,
+  },
   'ours, tied, 8 inputs': {
     layout: 'onebit',
     hiddenSize: 8,
@@ -97,6 +104,7 @@ beforeAll(async () => {
   const random = uniform(11);
   for (const [name, options] of Object.entries(models)) {
     const checkpoint = writeRandomCheckpoint(join(folder, name), { seed: 5, ...options });
+    if (name.includes('outliers')) await addOutliers(checkpoint.path);
     const ids = Array.from({ length: 23 }, () => Math.floor(random() * checkpoint.vocabSize));
     tokens.set(name, ids);
     expected.set(name, new LlamaReference(checkpoint.path).logits(ids));
@@ -106,6 +114,20 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
   rmSync(child, { force: true });
 });
+
+/** Makes one in a hundred elements of every g a hundred times as large, as LLaMA's outlier channels are. */
+async function addOutliers(path: string): Promise<void> {
+  const checkpoint = await openCheckpoint(path);
+  await checkpoint.close();
+  for (const { name, file, offset, byteLength } of checkpoint.tensors.values()) {
+    if (!name.endsWith('.input_factor')) continue;
+    const bytes = readFileSync(file);
+    for (let at = offset; at < offset + byteLength; at += 400) {
+      bytes.writeFloatLE(100 * bytes.readFloatLE(at), at);
+    }
+    writeFileSync(file, bytes);
+  }
+}
 
 /** Largest difference to the float64 logits, in units of their root mean square. */
 function worstDifference(name: string, logits: Float32Array): number {
