@@ -11,7 +11,8 @@ export function progressOutput(mode: 'auto' | 'json' | 'none'): OnProgress {
   const terminal = process.stderr.isTTY;
   let last = 0;
   return (progress) => {
-    const finished = progress.done >= progress.total;
+    // A total of 0 means that it is not known yet.
+    const finished = progress.total > 0 && progress.done >= progress.total;
     const now = performance.now();
     if (!finished && now - last < (terminal ? 100 : 5000)) return;
     last = now;
@@ -21,18 +22,15 @@ export function progressOutput(mode: 'auto' | 'json' | 'none'): OnProgress {
 }
 
 function progressLine(progress: Progress): string {
-  const share = progress.total > 0 ? Math.floor((100 * progress.done) / progress.total) : 0;
+  const { done, total, unit } = progress;
+  const amount =
+    total > 0 ? `${Math.floor((100 * done) / total)}% (${done}/${total} ${unit})` : `${done} ${unit}`;
   const figures = Object.entries(progress.metrics ?? {}).map(
     ([name, value]) => `${name} ${Number(value.toPrecision(4))}`,
   );
   const remaining =
     progress.remainingSeconds === undefined ? [] : [`${Math.ceil(progress.remainingSeconds)} s left`];
-  return [
-    `${progress.phase} ${share}% (${progress.done}/${progress.total} ${progress.unit})`,
-    ...figures,
-    ...remaining,
-    progress.message ?? '',
-  ]
+  return [`${progress.phase} ${amount}`, ...figures, ...remaining, progress.message ?? '']
     .filter((part) => part !== '')
     .join(' · ');
 }
