@@ -29,7 +29,8 @@ export function register(program: Command): void {
         onProgress: progressOutput(flags.progress),
       });
       if (flags.json === true) {
-        process.stdout.write(`${JSON.stringify(report)}\n`);
+        const peakRssBytes = process.resourceUsage().maxRSS * 1024;
+        process.stdout.write(`${JSON.stringify({ ...report, peakRssBytes })}\n`);
         return;
       }
       const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -1,5 +1,5 @@
 import { dtypeBytes } from '../checkpoint/dtype.ts';
-import { floatsToHalfBytes, widenFloats } from '../checkpoint/float-conversion.ts';
+import { halfBits, widenFloats } from '../checkpoint/float-conversion.ts';
 import { nativeAddon, type NativeAddon } from '../native/addon.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { floatDtypeCodes, type FloatRows } from './float-rows.ts';
@@ -23,13 +23,22 @@ export async function halve(
   const addon = nativeAddon<HalveAddon>();
   if (addon !== undefined) {
     const bad = await addon.halve(bytes, floatDtypeCodes[dtype], halves);
-    if (bad < 0) return;
-    throw new OneBitError(
-      'bad-value',
-      `${place.name}: element ${place.first + bad} is not finite or passes 65504, the largest value of fp16: the checkpoint is damaged, or needs another precision.`,
-    );
+    if (bad >= 0) throw refused(place, bad);
+    return;
   }
   const values = new Float32Array(bytes.byteLength / dtypeBytes[dtype]);
   widenFloats(bytes, dtype, values);
-  halves.set(floatsToHalfBytes(values, place.name));
+  const view = new DataView(halves.buffer, halves.byteOffset, halves.byteLength);
+  for (let i = 0; i < values.length; i++) {
+    const half = halfBits(values[i] as number);
+    if ((half & 0x7c00) === 0x7c00) throw refused(place, i);
+    view.setUint16(2 * i, half, true);
+  }
+}
+
+function refused(place: { name: string; first: number }, index: number): OneBitError {
+  return new OneBitError(
+    'bad-value',
+    `${place.name}: element ${place.first + index} is not finite or passes 65504, the largest value of fp16: the checkpoint is damaged, or needs another precision.`,
+  );
 }
