@@ -1,3 +1,4 @@
+import { readFileSync, rmSync } from 'node:fs';
 import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +16,7 @@ const takeoverFile = 'server.lock.takeover';
 const takeoverStaleMs = 10_000;
 const attempts = 50;
 
-export type LockOutcome = { held: true; release(): Promise<void> } | { held: false; owner: ProcessIdentity };
+export type LockOutcome = { held: true; release(): void } | { held: false; owner: ProcessIdentity };
 
 /**
  * Takes the lock that lets one server run for this user on this machine. The file appears whole or not
@@ -116,8 +117,11 @@ async function readOwner(path: string): Promise<ProcessIdentity | 'missing' | 'm
   }
 }
 
-/** Removes the lock if it is still ours. */
-async function release(path: string, identity: string): Promise<void> {
-  const text = await readFile(path, 'utf8').catch(() => '');
-  if (text === identity) await rm(path, { force: true });
+/** Removes the lock if it is still ours. Synchronous, so that a process can do it in its last moment. */
+function release(path: string, identity: string): void {
+  try {
+    if (readFileSync(path, 'utf8') === identity) rmSync(path);
+  } catch {
+    // Gone already; and one that stays is found to be stale.
+  }
 }

@@ -70,6 +70,8 @@ async function serve(flags: Flags): Promise<void> {
     return;
   }
   let server: RunningServer | undefined;
+  // The last thing of all, also where something hangs and the process ends anyway.
+  process.once('exit', () => lock.release());
   const stopping = new AbortController();
   const stop = (reason: string): void => stopping.abort(reason);
   process.stdout.on('error', () => {});
@@ -113,12 +115,11 @@ async function serve(flags: Flags): Promise<void> {
     // Nothing that hangs may keep the process: state is on disk, jobs end by themselves.
     setTimeout(() => process.exit(process.exitCode ?? 0), exitWithinMs).unref();
   } finally {
-    // First the file, so that nobody finds a server that is about to go; the lock last.
+    // First the file, so that nobody finds a server that is about to go; the lock goes last.
     if (server !== undefined && (await fileOf(folder))?.pid === process.pid) await rm(path, { force: true });
     await server
       ?.close(String(stopping.signal.reason))
       .catch((error: unknown) => say(asOneBitError(error).message));
-    await lock.release();
   }
   // Whatever is left (a thread, a client's half-closed socket) has nothing to say any more.
   process.exit(process.exitCode ?? 0);
