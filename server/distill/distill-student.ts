@@ -133,6 +133,10 @@ async function startStudent(
         'heads',
         'kvHeads',
         'headDim',
+        'vocabSize',
+        'tieEmbeddings',
+        'attentionBias',
+        'mlpBias',
       ] as const) {
         if (start.config[field] !== checkpoint.config[field]) {
           throw new OneBitError(
@@ -142,7 +146,13 @@ async function startStudent(
           );
         }
       }
-      own = await studentFromCheckpoint(start, context.signal);
+      own = await studentFromCheckpoint(
+        start,
+        checkpoint,
+        options.latentStart,
+        options.trainAll,
+        context.signal,
+      );
     } finally {
       await start.close();
     }
@@ -150,7 +160,7 @@ async function startStudent(
   const parameters: Parameters = new Map(own);
   for (const [name, variable] of teacher) {
     if (own.has(name)) continue;
-    if (options.trainAll) own.set(name, await copyParameter(variable, true));
+    if (options.trainAll && !name.endsWith('.bias')) own.set(name, await copyParameter(variable, true));
     parameters.set(name, own.get(name) ?? variable);
   }
   return { parameters, own };

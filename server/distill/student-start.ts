@@ -44,8 +44,18 @@ export async function studentFromTeacher(
   return parameters;
 }
 
-/** The student's linears from a OneBit checkpoint of either kind; packed signs start at the authors' magnitude. */
-export async function studentFromCheckpoint(student: Checkpoint, signal?: AbortSignal): Promise<Parameters> {
+/**
+ * A student from a OneBit checkpoint of either kind: its linears, trainable, and everything else it
+ * holds, frozen unless `trainAll`. Packed signs get the magnitudes of `latentStart`; a training
+ * checkpoint keeps its own latent weights. The caller disposes the variables.
+ */
+export async function studentFromCheckpoint(
+  student: Checkpoint,
+  teacher: Checkpoint,
+  latentStart: LatentStart,
+  trainAll: boolean,
+  signal?: AbortSignal,
+): Promise<Parameters> {
   if (student.kind === 'full') {
     throw new OneBitError(
       'bad-request',
@@ -57,17 +67,24 @@ export async function studentFromCheckpoint(student: Checkpoint, signal?: AbortS
   for (let layer = 0; layer < config.layers; layer++) {
     for (const projection of projections) {
       const name = `model.layers.${layer}.${projection}`;
-      const [out, inner] = projectionShape(config, projection);
-      const latent =
-        student.kind === 'onebit'
-          ? unpackSigns(await student.readBytes(`${name}.weight`, signal)).map(
-              (sign) => sign * authorsLatentScale,
-            )
-          : await student.readFloats(`${name}.weight`, signal);
+      let latent: Float32Array;
+      if (student.kind === 'onebit') {
+        const magnitudes = latentOf(await teacher.readFloats(`${name}.weight`, signal), latentStart);
+        const signs = unpackSigns(await student.readBytes(`${name}.weight`, signal));
+        // A magnitude of zero would lose the sign.
+        latent = signs.map((sign, i) => sign * Math.max(Math.abs(magnitudes[i] ?? 0), 1e-8));
+      } else {
+        latent = await student.readFloats(`${name}.weight`, signal);
+      }
       const g = await student.readFloats(`${name}.input_factor`, signal);
       const h = await student.readFloats(`${name}.weight_scale`, signal);
-      setLinear(parameters, name, [out, inner], latent, g, h);
+      setLinear(parameters, name, projectionShape(config, projection), latent, g, h);
     }
+  }
+  for (const [name, { shape }] of student.tensors) {
+    if (parameters.has(name)) continue;
+    const trainable = trainAll && !name.endsWith('.bias');
+    parameters.set(name, variableOf(await student.readFloats(name, signal), shape, trainable));
   }
   return parameters;
 }
