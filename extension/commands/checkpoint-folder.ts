@@ -5,7 +5,7 @@ import { OneBitError } from '../../server/protocol/error.ts';
 const weightFile = /\.(safetensors|bin|gguf|pth|pt)$/;
 
 /** Whether a file name is that of model weights. */
-export function isWeightFile(name: string): boolean {
+function isWeightFile(name: string): boolean {
   return weightFile.test(name);
 }
 
@@ -32,6 +32,14 @@ export async function checkCheckpointFolder(folder: string): Promise<void> {
       `"${basename(folder)}" is already quantized (${method}). Choose the full-precision checkpoint.`,
     );
   }
+}
+
+/** Whether a folder looks like a full-precision checkpoint. */
+export async function isFullCheckpoint(folder: string): Promise<boolean> {
+  return checkCheckpointFolder(folder).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function quantizationMethod(path: string): Promise<string | undefined> {

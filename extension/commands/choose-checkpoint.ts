@@ -1,23 +1,22 @@
 import { basename, dirname } from 'node:path';
 import * as vscode from 'vscode';
-import { isWeightFile } from './checkpoint-folder.ts';
+import { isFullCheckpoint } from './checkpoint-folder.ts';
 
-const searchLimit = 40;
+const searchLimit = 200;
 
-/** Folders in the workspace that hold a config.json and weights. */
+/** Folders in the workspace that are full-precision checkpoints. */
 async function checkpointsInWorkspace(): Promise<string[]> {
-  const [configs, weights] = await Promise.all([
-    vscode.workspace.findFiles('**/config.json', '**/node_modules/**', 10 * searchLimit),
-    vscode.workspace.findFiles('**/*.{safetensors,bin,gguf}', '**/node_modules/**', 10 * searchLimit),
-  ]);
-  const holding = new Set(
-    weights.filter((uri) => isWeightFile(basename(uri.fsPath))).map((uri) => dirname(uri.fsPath)),
-  );
-  return configs
-    .map((uri) => dirname(uri.fsPath))
-    .filter((folder) => holding.has(folder))
-    .sort()
-    .slice(0, searchLimit);
+  const configs = await vscode.workspace.findFiles('**/config.json', '**/node_modules/**', searchLimit);
+  const folders = configs.map((uri) => dirname(uri.fsPath)).sort();
+  const fit = await Promise.all(folders.map(isFullCheckpoint));
+  return folders.filter((_, index) => fit[index]);
+}
+
+/** Where a folder lies in the workspace; nothing for one at its root. */
+function parentInWorkspace(folder: string): string {
+  const parent = dirname(folder);
+  const relative = vscode.workspace.asRelativePath(parent);
+  return relative === parent ? '' : relative;
 }
 
 /** Asks for one folder; undefined when the user thought better of it. */
@@ -46,7 +45,7 @@ export async function askCheckpoint(title: string, teacher: string | undefined):
   const found = await checkpointsInWorkspace();
   const items: FolderItem[] = found.map((folder) => ({
     label: `$(folder) ${basename(folder)}`,
-    description: vscode.workspace.asRelativePath(folder),
+    description: parentInWorkspace(folder),
     folder,
   }));
   if (teacher !== undefined) {

@@ -30,9 +30,10 @@ const closedFolders = new Set(['node_modules', '__pycache__', 'target', 'venv'])
 /**
  * Reads files and folders of text or source code, and .jsonl(.gz) files whose lines are objects with
  * `text` and perhaps `path`. Folders are walked in name order; hidden, binary, minified and very
- * large files in them are passed over.
- * Throws not-found, unreadable, bad-file (a named file that is binary, a line that is not JSON or has
- * no text: with its number) and bad-value (nothing to read).
+ * large files in them are passed over, and so are .jsonl of another kind, model checkpoints and the
+ * folders of training runs: what a run writes beside its data must not become its data.
+ * Throws not-found, unreadable, bad-file (a named file that is binary, or with a line that is not JSON or
+ * has no text: with its number) and bad-value (nothing to read).
  */
 export async function readCorpus(
   paths: readonly string[],
@@ -50,14 +51,13 @@ export async function readCorpus(
       throw asOneBitError(error, path);
     });
     if (facts.isDirectory()) {
-      for await (const file of walk(path)) {
+      for await (const file of walk(path, true)) {
         throwIfCancelled(options.signal);
-        if (isLines(file)) await readLines(file, add, options.signal);
-        else {
-          const text = await readFolderFile(file);
-          if (text === undefined) corpus.skipped++;
-          else add({ path: file, text });
-        }
+        const documents = isLines(file)
+          ? await readFolderLines(file, options.signal)
+          : await readFolderFile(file);
+        if (documents === undefined) corpus.skipped++;
+        else documents.forEach(add);
         options.onProgress?.({
           phase: 'read data',
           done: corpus.documents.length,
@@ -121,28 +121,54 @@ function splitText(text: string, path: string, share: number): { train: Document
 
 const isLines = (path: string): boolean => /\.jsonl(\.gz)?$/.test(path);
 
-async function* walk(folder: string): AsyncGenerator<string> {
+/** @param isNamed whether the user named this folder, and not one above it */
+async function* walk(folder: string, isNamed: boolean): AsyncGenerator<string> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw asOneBitError(error, folder);
   });
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  if (!isNamed && isModelOrRun(entries.map(({ name }) => name))) return;
   for (const entry of entries) {
     if (entry.name.startsWith('.')) continue;
     const path = join(folder, entry.name);
     if (entry.isDirectory()) {
-      if (!closedFolders.has(entry.name)) yield* walk(path);
+      if (!closedFolders.has(entry.name)) yield* walk(path, false);
     } else if (entry.isFile()) yield path;
   }
 }
 
-async function readFolderFile(path: string): Promise<string | undefined> {
+/** Whether a folder that holds these is a model checkpoint or the folder of a training run. */
+function isModelOrRun(names: readonly string[]): boolean {
+  const isRun = names.includes('run.json') && names.includes('checkpoints');
+  const isModel =
+    names.includes('config.json') && names.some((name) => /\.(safetensors|bin|gguf)$/.test(name));
+  return isRun || isModel;
+}
+
+/** The lines of a .jsonl that a walk came upon, or undefined if it holds something else than texts. */
+async function readFolderLines(
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<Document[] | undefined> {
+  const documents: Document[] = [];
+  try {
+    await readLines(path, (document) => documents.push(document), signal);
+    return documents;
+  } catch (error) {
+    if (error instanceof OneBitError && error.code === 'bad-file') return undefined;
+    throw error;
+  }
+}
+
+async function readFolderFile(path: string): Promise<Document[] | undefined> {
   if (/\.min\.[a-z]+$|\.map$|-lock\.|\.lock$/.test(basename(path)) || extname(path) === '.svg')
     return undefined;
   try {
     if ((await stat(path)).size > largestFolderFile) return undefined;
     const text = textOf(await readFile(path));
     // Long lines throughout: generated or minified.
-    return text === undefined || text.length / (text.split('\n').length + 1) > 400 ? undefined : text;
+    if (text === undefined || text.length / (text.split('\n').length + 1) > 400) return undefined;
+    return [{ path, text }];
   } catch (error) {
     throw asOneBitError(error, path);
   }

@@ -48,6 +48,22 @@ describe('readCorpus', () => {
     expect(named.documents).toHaveLength(1);
   });
 
+  it('passes over models, runs and other .jsonl in a folder, but reads those that are named', async () => {
+    await file('space/app.ts', 'app();\n');
+    await file('space/model/config.json', '{}\n');
+    await file('space/model/model.safetensors', '');
+    await file('space/model.run/run.json', '{}\n');
+    await file('space/model.run/checkpoints/step-1/note.txt', 'no');
+    await file('space/model.run/metrics.jsonl', '{"step":1}\n');
+    await file('space/events.jsonl', '{"text":"half"}\n{"event":1}\n');
+    await file('space/texts.jsonl', '{"text":"whole"}\n');
+    const corpus = await readCorpus([join(folder, 'space')]);
+    expect(corpus.documents.map(({ text }) => text)).toEqual(['app();\n', 'whole']);
+    expect(corpus.skipped).toBe(1);
+    const run = await readCorpus([join(folder, 'space/model.run')]);
+    expect(run.documents.map(({ text }) => text)).toContain('no');
+  });
+
   it.each([
     ['not JSON', '{"text":"a"}\n{"text":\n', /line 2 is not JSON/, 'bad-file'],
     ['no text', '{"text":"a"}\n\n{"path":"b"}\n', /line 3 has no string field "text"/, 'bad-file'],

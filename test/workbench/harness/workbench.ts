@@ -79,7 +79,7 @@ export class Workbench {
   }
 
   /** Takes an entry of the open quick pick. */
-  async pick(entry: string | RegExp): Promise<void> {
+  async pick(entry: string): Promise<void> {
     await this.page
       .locator('.quick-input-widget .quick-input-list .monaco-list-row', { hasText: entry })
       .first()
