@@ -18,7 +18,7 @@ export interface GenerateRequest {
   maxTokens: number;
   sampling: SamplingOptions;
   stop: string[];
-  /** Token ids that end the text (besides the model's EOS). */
+  /** Token ids that end the text; the model's end tokens if absent. */
   stopIds?: number[];
   singleLine?: boolean;
   maxMilliseconds?: number;
