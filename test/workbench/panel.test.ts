@@ -96,7 +96,7 @@ test('jobs show with their progress, the curve with its losses', async () => {
       teacher: starterTeacher,
       data: [join(import.meta.dirname, '..', '..', 'extension')],
       output: join(workbench().folders.workspace, 'student'),
-      steps: 8,
+      steps: 4,
     });
     const card = webview.locator(`li.job[data-job="${job.id}"]`);
     await card.waitFor();
@@ -106,7 +106,7 @@ test('jobs show with their progress, the curve with its losses', async () => {
     });
     await card.getByText('Done').waitFor();
     const { metrics } = await client.request('job/metrics', { id: job.id });
-    expect(metrics.at(-1)?.step).toBe(8);
+    expect(metrics.at(-1)?.step).toBe(4);
     await webview.locator('.section-curve canvas').first().waitFor();
   } finally {
     await client.close();
