@@ -106,8 +106,15 @@ test('jobs show with their progress, the curve with its losses', async () => {
     });
     await card.getByText('Done').waitFor();
     const { metrics } = await client.request('job/metrics', { id: job.id });
-    expect(metrics.at(-1)?.step).toBe(4);
+    const last = metrics.at(-1);
+    expect(last?.step).toBe(4);
     await webview.locator('.section-curve canvas').first().waitFor();
+    await webview.locator('.curve-step', { hasText: 'Step 4' }).waitFor();
+    const shown = (name: string): Locator =>
+      webview.locator('.curve-key', { hasText: name }).locator('.curve-value');
+    await expectFigure(shown('Loss'), last?.loss ?? NaN);
+    await expectFigure(shown('KL'), last?.kl ?? NaN);
+    await expectFigure(shown('Hidden'), last?.hidden ?? NaN);
   } finally {
     await client.close();
   }
