@@ -179,7 +179,9 @@ export class FootprintView {
   }
 
   private showParts(report: MemoryReport): void {
-    const largest = Math.max(1, ...report.parts.flatMap((part) => [part.bytes, part.fp16Bytes]));
+    // One scale for all rows, the sum's too: bars can be compared from row to row.
+    const sums = [report.modelBytes, report.fp16ModelBytes];
+    const largest = Math.max(1, ...sums, ...report.parts.flatMap((part) => [part.bytes, part.fp16Bytes]));
     const place = (parent: HTMLElement, parts: MemoryPart[]) => {
       const wanted = parts.map((part) => {
         const text = partText[part.part];
@@ -197,12 +199,7 @@ export class FootprintView {
       report.parts.filter((part) => !isRuntimePart(part)),
     );
     place(this.runtimeRows, report.parts.filter(isRuntimePart));
-    fillRow(
-      this.totalRow,
-      report.modelBytes,
-      report.fp16ModelBytes,
-      Math.max(largest, report.fp16ModelBytes),
-    );
+    fillRow(this.totalRow, report.modelBytes, report.fp16ModelBytes, largest);
   }
 }
 
