@@ -120,6 +120,13 @@ function withoutLoop(lines: string[]): string[] {
   return lines;
 }
 
+/** Without what follows when the same piece of a line comes three times in a row. */
+function withoutRepeatedPieces(line: string): string {
+  const loop = /(.{3,40}?)\1\1/u.exec(line);
+  if (loop?.[1] === undefined || !/[\p{L}\p{N}]/u.test(loop[1])) return line;
+  return line.slice(0, loop.index + loop[1].length).trimEnd();
+}
+
 /** The text to insert at the cursor for the model's `text`; undefined when nothing worth showing is left. */
 export function trimCompletion(
   text: string,
@@ -128,7 +135,7 @@ export function trimCompletion(
 ): string | undefined {
   let lines = text.replace(/\r\n?/g, '\n').split('\n');
   if (singleLine) {
-    lines = lines.slice(0, 1);
+    lines = lines.slice(0, 1).map(withoutRepeatedPieces);
   } else {
     lines = withoutLinesBelow(withoutLoop(withinBlock(lines, lineBefore, linesBelow)), linesBelow);
     while (lines.length > 1 && lines.at(-1)?.trim() === '') lines.pop();

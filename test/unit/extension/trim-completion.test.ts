@@ -64,6 +64,13 @@ describe('the completion ends with its block', () => {
 test('a loop is cut after its first line', () =>
   expect(many('x();\ny();\ny();\ny();\ny();', '|')).toBe('x();\ny();'));
 
+test.each([
+  [' a, const a, const a, const a', ' a, const'],
+  ['1000000000000', '1000'],
+  ['total; // ----------------', 'total; // ----------------'],
+  ['f(a, b, a, b)', 'f(a, b, a, b)'],
+])('a line that loops is cut: %j', (text, expected) => expect(one(text, 'x |')).toBe(expected));
+
 test('carriage returns become line ends', () =>
   expect(many('\r\n  a();\r\n}', 'f() {|')).toBe('\n  a();\n}'));
 
