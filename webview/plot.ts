@@ -2,7 +2,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { type CurveData, type CurveKind } from './curves.ts';
-import { formatInteger, formatLoss } from './format.ts';
+import { formatInteger } from './format.ts';
 
 const height = 260;
 
@@ -138,5 +138,5 @@ export class Plot {
 
 /** Axis labels: no more digits than the value needs. */
 function formatTick(value: number): string {
-  return Number.isInteger(value) ? formatInteger(value) : formatLoss(Number(value.toPrecision(3)));
+  return Math.abs(value) >= 1000 ? formatInteger(value) : String(Number(value.toPrecision(4)));
 }
