@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import { copyFile, mkdir, open, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from './places.ts';
 
@@ -59,8 +59,11 @@ export async function writeSlowModel(folder: string): Promise<void> {
   await writeFile(join(folder, 'config.json'), JSON.stringify(config));
   const starter = join(root, 'server', 'starter', 'student');
   for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
-    await copyFile(join(starter, name), join(folder, name)).catch(() => {});
+    await copyFile(join(starter, name), join(folder, name));
   }
+  const tokenizer = JSON.parse(await readFile(join(starter, 'tokenizer.json'), 'utf8')) as {
+    model: { vocab: Record<string, number> };
+  };
   const header: Record<string, unknown> = {};
   let end = 0;
   for (const [name, dtype, dimensions] of tensors()) {
@@ -77,6 +80,7 @@ export async function writeSlowModel(folder: string): Promise<void> {
     for (const [name, dtype, dimensions] of tensors()) {
       const count = dimensions.reduce((a, b) => a * b, 1);
       if (dtype === 'U8') await file.write(randomFillSync(Buffer.alloc(count)));
+      else if (name === 'lm_head.weight') await file.write(twoTokenHead(tokenizer.model.vocab));
       else await file.write(halves(count, dimensions.length === 2, name.includes('norm')));
     }
   } finally {
@@ -92,4 +96,18 @@ function halves(count: number, random: boolean, ones: boolean): Buffer {
     for (let i = 0; i < count; i++) if ((bits[i] ?? 0) & 1) values[i] = smallHalf | 0x8000;
   }
   return Buffer.from(values.buffer);
+}
+
+/** A head that says nothing but `a` and `b`: their rows are opposite, so one of the two always wins. */
+function twoTokenHead(vocabulary: Record<string, number>): Buffer {
+  const head = new Uint16Array(shape.vocabulary * shape.hidden);
+  const [a, b] = [vocabulary.a, vocabulary.b];
+  if (a === undefined || b === undefined) throw new Error('The tokenizer has no letters.');
+  const signs = randomFillSync(new Uint8Array(shape.hidden));
+  for (let i = 0; i < shape.hidden; i++) {
+    const negative = ((signs[i] ?? 0) & 1) === 1;
+    head[a * shape.hidden + i] = negative ? smallHalf | 0x8000 : smallHalf;
+    head[b * shape.hidden + i] = negative ? smallHalf : smallHalf | 0x8000;
+  }
+  return Buffer.from(head.buffer);
 }
