@@ -108,7 +108,11 @@ export class Plot {
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { time: false }, loss: { distr: logarithmic ? 3 : 1 }, perplexity: { distr: 3 } },
       axes: [
-        axis({ size: 32, values: (_, splits) => splits.map((v) => formatInteger(v)), space: 64 }),
+        axis({
+          size: 32,
+          values: (_, splits) => splits.map((v) => (Number.isInteger(v) ? formatInteger(v) : '')),
+          space: 64,
+        }),
         ...(hasLoss ? [vertical('loss', 3)] : []),
         ...(hasPerplexity ? [vertical('perplexity', 1)] : []),
       ],
@@ -125,7 +129,8 @@ export class Plot {
             dash: kind.dash,
             // Perplexity is measured now and then: join its points, and show them.
             spanGaps: rare,
-            points: rare ? { show: true, size: 6, fill: colour } : { show: false },
+            // One step alone makes no line.
+            points: { show: (plot) => rare || plot.data[0].length === 1, size: 6, fill: colour },
           };
         }),
       ],
