@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
-import type { InfillSplit } from '../distill/infill-transform.ts';
+import type { InfillSplit } from '../distill/data/infill-transform.ts';
 import type { TrainerOptions } from '../distill/trainer.ts';
-import type { DataOptions } from '../distill/training-data.ts';
+import type { DataOptions } from '../distill/data/training-data.ts';
 import { nativeAddon } from '../native/addon.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { integer, number } from './arguments.ts';

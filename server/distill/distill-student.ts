@@ -12,7 +12,7 @@ import type { DistillationWeights } from './distillation-weights.ts';
 import { distillationLoss } from './losses.ts';
 import { RunFolder } from './run-state.ts';
 import { studentFromCheckpoint, studentFromTeacher, type LatentStart } from './student-start.ts';
-import { openTrainingData, type DataOptions, type TrainingData } from './training-data.ts';
+import { openTrainingData, type DataOptions, type TrainingData } from './data/training-data.ts';
 import { curveOf, lastPerplexity } from './train-model.ts';
 import { runTraining, type Batch, type TrainerOptions } from './trainer.ts';
 import { writeStudent } from './write-model.ts';

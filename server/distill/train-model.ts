@@ -7,7 +7,7 @@ import { llamaForward } from './llama-graph.ts';
 import { crossEntropy } from './ops/index.ts';
 import { disposeParameters, initialParameters } from './parameters.ts';
 import { RunFolder } from './run-state.ts';
-import { openTrainingData, type DataOptions, type TrainingData } from './training-data.ts';
+import { openTrainingData, type DataOptions, type TrainingData } from './data/training-data.ts';
 import { runTraining, type Batch, type TrainerOptions } from './trainer.ts';
 import { writeFullModel } from './write-model.ts';
 

@@ -6,7 +6,7 @@ import { adamStep, clipScale, gradientNorm, type AdamMoments } from './ops/index
 import { variableOf, type Parameters } from './parameters.ts';
 import type { RunCheckpoint, RunFolder, RunState } from './run-state.ts';
 import { learningRate, shareDone, type Schedule } from './schedule.ts';
-import type { WindowStream } from './windows.ts';
+import type { WindowStream } from './data/windows.ts';
 
 /** A batch of windows: `[count · window]` int32 each. */
 export interface Batch {

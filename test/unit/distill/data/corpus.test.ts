@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readCorpus, splitHeldOut, type Document } from '../../../server/distill/corpus.ts';
+import { readCorpus, splitHeldOut, type Document } from '../../../../server/distill/data/corpus.ts';
 
 let folder: string;
 const file = async (name: string, content: string | Uint8Array): Promise<string> => {

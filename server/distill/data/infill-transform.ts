@@ -1,5 +1,5 @@
-import type { InfillTokens, Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Random } from './random.ts';
+import type { InfillTokens, Tokenizer } from '../../tokenizer/tokenizer.ts';
+import type { Random } from '../random.ts';
 
 /** A text in three parts: prefix + middle + suffix is the whole text. */
 export interface InfillParts {

@@ -4,9 +4,9 @@ import { basename, extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { OneBitError, asOneBitError, throwIfCancelled } from '../protocol/error.ts';
-import type { OnProgress } from '../protocol/progress.ts';
-import { hashText } from './random.ts';
+import { OneBitError, asOneBitError, throwIfCancelled } from '../../protocol/error.ts';
+import type { OnProgress } from '../../protocol/progress.ts';
+import { hashText } from '../random.ts';
 
 /** One file's text, or one line of a .jsonl. */
 export interface Document {

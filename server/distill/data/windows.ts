@@ -1,8 +1,8 @@
-import type { InfillTokens, Tokenizer } from '../tokenizer/tokenizer.ts';
-import { OneBitError } from '../protocol/error.ts';
+import type { InfillTokens, Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { OneBitError } from '../../protocol/error.ts';
 import type { Document } from './corpus.ts';
 import { infillIds, splitForInfill, type InfillSplit } from './infill-transform.ts';
-import { Random, type RandomState } from './random.ts';
+import { Random, type RandomState } from '../random.ts';
 
 export interface WindowOptions {
   /** Positions of a window; each comes with one more token, the last position's label. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { Document } from '../../../server/distill/corpus.ts';
-import { plainWindows, WindowStream, type WindowOptions } from '../../../server/distill/windows.ts';
-import type { Tokenizer } from '../../../server/tokenizer/tokenizer.ts';
-import { characterTokenizer as tokenizer } from '../../reference/character-tokenizer.ts';
+import type { Document } from '../../../../server/distill/data/corpus.ts';
+import { plainWindows, WindowStream, type WindowOptions } from '../../../../server/distill/data/windows.ts';
+import type { Tokenizer } from '../../../../server/tokenizer/tokenizer.ts';
+import { characterTokenizer as tokenizer } from '../../../reference/character-tokenizer.ts';
 
 const documents: Document[] = Array.from({ length: 7 }, (_, i) => ({
   path: `${i}.ts`,

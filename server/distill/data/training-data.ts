@@ -1,9 +1,9 @@
-import { OneBitError } from '../protocol/error.ts';
-import type { OnProgress } from '../protocol/progress.ts';
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { OneBitError } from '../../protocol/error.ts';
+import type { OnProgress } from '../../protocol/progress.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { readCorpus, splitHeldOut, type Document } from './corpus.ts';
 import type { InfillSplit } from './infill-transform.ts';
-import { hashText } from './random.ts';
+import { hashText } from '../random.ts';
 import { plainWindows, WindowStream } from './windows.ts';
 
 export interface DataOptions {

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { infillIds, splitForInfill, type InfillSplit } from '../../../server/distill/infill-transform.ts';
-import { Random } from '../../../server/distill/random.ts';
-import { characterTokenizer } from '../../reference/character-tokenizer.ts';
+import {
+  infillIds,
+  splitForInfill,
+  type InfillSplit,
+} from '../../../../server/distill/data/infill-transform.ts';
+import { Random } from '../../../../server/distill/random.ts';
+import { characterTokenizer } from '../../../reference/character-tokenizer.ts';
 
 const text = 'function add(a, b) {\n  return a + b; // 👍\n}\n\nexport { add };\n';
 const tokens = { prefix: -1, suffix: -2, middle: -3 };
