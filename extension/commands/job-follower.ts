@@ -123,7 +123,7 @@ export class JobFollower implements vscode.Disposable {
         const [before, after] = await Promise.all([weightBytes(sourceOf(job)), weightBytes(job.spec.output)]);
         const sizes = before > 0 && after > 0 ? ` ${formatBytes(before)} became ${formatBytes(after)}.` : '';
         const advice =
-          job.spec.kind === 'quantize' ? ' Distil it next: SVID alone is only the starting point.' : '';
+          job.spec.kind === 'quantize' ? ' Distill it next: SVID alone is only the starting point.' : '';
         const chosen = await vscode.window.showInformationMessage(
           `The 1-bit model is in ${name}.${sizes}${advice}`,
           'Use Model',

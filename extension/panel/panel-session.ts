@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { asOneBitError } from '../../server/protocol/error.ts';
 import type { InspectLayersResult } from '../../server/protocol/inspect.ts';
 import type { Job, JobProgress, Metric } from '../../server/protocol/job.ts';
@@ -107,8 +108,9 @@ export class PanelSession {
       link.onNotification('job/progress', (progress) => this.later(() => this.jobProgress(progress))),
       link.onNotification('memory/changed', (memory) => this.later(() => this.memoryChanged(memory))),
       link.onNotification('model/changed', (status) => this.later(() => this.modelChanged(status))),
-      link.onNotification('inspect/progress', (progress) => {
-        if (this.inspecting === undefined) return;
+      link.onNotification('inspect/progress', ({ id, progress }) => {
+        // One that was given up may still report.
+        if (this.inspecting?.id !== id) return;
         this.inspecting = { ...this.inspecting, progress };
         this.post({ type: 'inspecting', inspecting: this.inspecting });
       }),
@@ -262,13 +264,14 @@ export class PanelSession {
     this.inspection?.abort();
     const inspection = new AbortController();
     this.inspection = inspection;
-    this.inspecting = { model, teacher };
+    const id = randomUUID();
+    this.inspecting = { id, model, teacher };
     this.layersError = undefined;
     if (this.visible) this.post({ type: 'inspecting', inspecting: this.inspecting });
     let result: InspectLayersResult | undefined;
     let failure: string | undefined;
     try {
-      result = await this.link.request('inspect/layers', { model, teacher }, inspection.signal);
+      result = await this.link.request('inspect/layers', { id, model, teacher }, inspection.signal);
     } catch (caught) {
       const error = asOneBitError(caught);
       failure = error.code === 'cancelled' ? 'Cancelled.' : error.message;

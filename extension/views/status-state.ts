@@ -55,7 +55,7 @@ export function jobTitle(job: Job): string {
   return job.spec.kind === 'quantize' ? 'Quantizing' : 'Distilling';
 }
 
-/** The job's state in one line: `distil 120 of 300 steps, 12 min left`. */
+/** The job's state in one line: `distill 120 of 300 steps, 12 min left`. */
 export function jobProgressLine(job: Job): string {
   const { progress } = job;
   if (progress === undefined) return job.state === 'queued' ? 'waiting for another job' : 'starting';

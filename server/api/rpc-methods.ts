@@ -84,7 +84,7 @@ export const methods: MethodTable = {
     const result = await inspectLayers(model.path, {
       teacher: teacher?.path,
       signal,
-      onProgress: (progress) => caller.notify('inspect/progress', progress),
+      onProgress: (progress) => caller.notify('inspect/progress', { id: params.id, progress }),
     });
     return { ...result, model: model.id, teacher: params.teacher };
   }),

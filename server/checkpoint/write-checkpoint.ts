@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { mkdir, open, rename, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { asOneBitError, OneBitError, throwIfCancelled } from '../protocol/error.ts';
 import type { OnProgress } from '../protocol/progress.ts';
 import type { TensorSource } from './checkpoint.ts';
-import { exists } from './json-file.ts';
+import { checkTarget, clearAbandoned, partialPrefix, type Taken } from './output-folder.ts';
 import { indexFileName, singleFileName } from './safetensors-folder.ts';
 import { sourceBytes, writeSafetensors } from './safetensors-writer.ts';
-import { copyTokenizerFiles, tokenizerFileNames } from './tokenizer-files.ts';
+import { copyTokenizerFiles } from './tokenizer-files.ts';
 
 const defaultShardBytes = 4 * 2 ** 30;
 
@@ -38,12 +38,11 @@ export async function writeCheckpoint(folder: string, options: WriteCheckpointOp
   const target = resolve(folder);
   const parent = dirname(target);
   throwIfCancelled(options.signal);
-  const partialPrefix = `.${basename(target)}.partial-`;
-  const partial = join(parent, `${partialPrefix}${process.pid}-${randomBytes(4).toString('hex')}`);
+  const partial = join(parent, `${partialPrefix(target)}${process.pid}-${randomBytes(4).toString('hex')}`);
   let taken: Taken;
   try {
     await mkdir(parent, { recursive: true });
-    await clearAbandoned(target, partialPrefix);
+    await clearAbandoned(target);
     taken = await checkTarget(target, options.replace ?? false);
     await mkdir(partial);
   } catch (caught) {
@@ -62,73 +61,6 @@ export async function writeCheckpoint(folder: string, options: WriteCheckpointOp
   } catch (caught) {
     await rm(partial, { recursive: true, force: true });
     throw asOneBitError(caught, target);
-  }
-}
-
-type Taken = 'free' | 'empty' | 'checkpoint';
-
-/** What stands in the target's place. A folder that is no checkpoint is never replaced. */
-async function checkTarget(target: string, replace: boolean): Promise<Taken> {
-  let names: string[];
-  try {
-    names = await readdir(target);
-  } catch (caught) {
-    const error = asOneBitError(caught, target);
-    if (caught instanceof Error && 'code' in caught && caught.code === 'ENOENT') return 'free';
-    if (caught instanceof Error && 'code' in caught && caught.code === 'ENOTDIR') {
-      throw new OneBitError('bad-request', `${target} is a file: choose a folder for the result.`);
-    }
-    throw error;
-  }
-  if (names.length === 0) return 'empty';
-  const foreign = names.find((name) => !isOurs(name));
-  if (foreign !== undefined) {
-    throw new OneBitError(
-      'bad-request',
-      `${target} is in use (it holds ${foreign}): choose another folder for the result.`,
-    );
-  }
-  if (!replace) {
-    throw new OneBitError(
-      'bad-request',
-      `${target} already holds a model: choose another folder, or say that it may be replaced.`,
-    );
-  }
-  return 'checkpoint';
-}
-
-function isOurs(name: string): boolean {
-  return (
-    name === 'config.json' ||
-    name === 'onebit.json' ||
-    name === singleFileName ||
-    name === indexFileName ||
-    /^model-\d{5}-of-\d{5}\.safetensors$/.test(name) ||
-    (tokenizerFileNames as readonly string[]).includes(name)
-  );
-}
-
-/**
- * Clears up after writers that were killed: an unfinished folder goes; a finished model that was just being
- * replaced comes back.
- */
-async function clearAbandoned(target: string, prefix: string): Promise<void> {
-  const parent = dirname(target);
-  for (const name of await readdir(parent)) {
-    if (!name.startsWith(prefix)) continue;
-    const [, pid, old] = /^(\d+)-[0-9a-f]{8}(\.old)?$/.exec(name.slice(prefix.length)) ?? [];
-    if (pid === undefined || isAlive(Number(pid))) continue;
-    if (old !== undefined && !(await exists(target))) await rename(join(parent, name), target);
-    else await rm(join(parent, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (caught) {
-    return caught instanceof Error && 'code' in caught && caught.code === 'EPERM';
   }
 }
 

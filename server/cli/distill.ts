@@ -2,7 +2,6 @@ import { Option, type Command } from 'commander';
 import { modelFolder } from '../checkpoint/starter.ts';
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { authorsWeights } from '../distill/distillation-weights.ts';
-import { RunFolder } from '../distill/run-state.ts';
 import type { LatentStart } from '../distill/student-start.ts';
 import { number } from './arguments.ts';
 import { progressOutput } from './progress-output.ts';
@@ -10,7 +9,7 @@ import { processSignal } from './signals.ts';
 import {
   addTrainingOptions,
   dataOptionsOf,
-  runFolderOf,
+  prepareRun,
   startBackend,
   trainerOptionsOf,
   type TrainingArguments,
@@ -32,7 +31,7 @@ const defaults = { learningRate: 4e-4, warmup: 50, batch: 8, microBatch: 4, clip
 export function register(program: Command): void {
   const command = program
     .command('distill')
-    .description('Distil a 1-bit student from a full-precision teacher.')
+    .description('Distill a 1-bit student from a full-precision teacher.')
     .requiredOption('--teacher <folder>', 'full-precision model (starter-teacher: the shipped one)')
     .option('--student <folder>', '1-bit model to start from (default: made by SVID)')
     .addOption(
@@ -50,15 +49,15 @@ export function register(program: Command): void {
     const { distillStudent } = await import('../distill/distill-student.ts');
     await startBackend(args.threads);
     const teacher = modelFolder(args.teacher);
+    const student = args.student === undefined ? undefined : modelFolder(args.student);
     const checkpoint = await openCheckpoint(teacher, signal);
     await checkpoint.close();
     const data = dataOptionsOf(args, checkpoint.config.maxPositions);
-    const run = runFolderOf(args);
-    if (args.restart) await RunFolder.clear(run);
+    const run = await prepareRun(args, [teacher, student]);
     const result = await distillStudent(
       {
         teacher,
-        student: args.student === undefined ? undefined : modelFolder(args.student),
+        student,
         latentStart: args.latentStart,
         losses: { kl: args.klWeight, hidden: args.hiddenWeight, languageModel: args.lmWeight },
         trainAll: args.trainAll,

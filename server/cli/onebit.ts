@@ -13,7 +13,7 @@ import { register as registerSvid } from './svid.ts';
 import { register as registerTrain } from './train.ts';
 
 const program = new Command('onebit')
-  .description('1-bit LLaMA models: quantize, distil, inspect, serve.')
+  .description('1-bit LLaMA models: quantize, distill, inspect, serve.')
   .version(packageVersion());
 
 // Each subcommand lives in a file of its own that exports `register(program)`.

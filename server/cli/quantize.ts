@@ -16,7 +16,7 @@ interface QuantizeFlags {
 export function register(program: Command): void {
   program
     .command('quantize')
-    .description('Make a 1-bit checkpoint from a full-precision one by SVID (the start for distil).')
+    .description('Make a 1-bit checkpoint from a full-precision one by SVID (the start for distill).')
     .requiredOption('--model <dir>', 'full-precision checkpoint, or starter-teacher')
     .requiredOption('--output <dir>', 'folder for the result; it must be new or empty')
     .option('--overwrite', 'replace a checkpoint that is in the output folder')

@@ -1,12 +1,11 @@
 import type { Command } from 'commander';
-import { RunFolder } from '../distill/run-state.ts';
 import { integer, number } from './arguments.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
 import {
   addTrainingOptions,
   dataOptionsOf,
-  runFolderOf,
+  prepareRun,
   startBackend,
   trainerOptionsOf,
   type TrainingArguments,
@@ -46,8 +45,7 @@ export function register(program: Command): void {
     const { trainModel } = await import('../distill/train-model.ts');
     await startBackend(args.threads);
     const data = dataOptionsOf(args, args.positions);
-    const run = runFolderOf(args);
-    if (args.restart) await RunFolder.clear(run);
+    const run = await prepareRun(args, [args.tokenizer]);
     const result = await trainModel(
       {
         shape: {

@@ -1,15 +1,20 @@
+import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
+import { checkOutputFolder } from '../checkpoint/output-folder.ts';
 import type { InfillSplit } from '../distill/data/infill-transform.ts';
+import { RunFolder } from '../distill/run-state.ts';
 import type { TrainerOptions } from '../distill/trainer.ts';
 import type { DataOptions } from '../distill/data/training-data.ts';
 import { nativeAddon } from '../native/addon.ts';
 import { OneBitError } from '../protocol/error.ts';
+import { defaultRunFolder } from '../protocol/job.ts';
 import { integer, number } from './arguments.ts';
 
 /** What `train` and `distill` have in common, as commander parses it. */
 export interface TrainingArguments {
   data: string[];
   output: string;
+  overwrite: boolean;
   run?: string;
   restart: boolean;
   steps?: number;
@@ -52,8 +57,9 @@ export function addTrainingOptions(command: Command, defaults: TrainingDefaults)
       'files or folders of text or source code, or .jsonl(.gz) with "text"',
     )
     .requiredOption('--output <folder>', 'where the model goes')
+    .option('--overwrite', 'replace a model in the output folder that another run made', false)
     .option('--run <folder>', 'metrics and checkpoints of the run (default: the output folder + ".run")')
-    .option('--restart', 'throw an earlier run in that folder away', false)
+    .option('--restart', 'throw an earlier run in that folder away, and replace its model', false)
     .option('--steps <n>', 'optimizer steps', integer(1, 10_000_000))
     .option('--minutes <n>', 'train this long; the schedule is fitted to it', number(0.001, 100_000))
     .option('--learning-rate <x>', 'peak learning rate', number(1e-9, 1), defaults.learningRate)
@@ -89,9 +95,27 @@ export function addTrainingOptions(command: Command, defaults: TrainingDefaults)
     .option('--json', 'print the result as one line of JSON, the last one', false);
 }
 
-/** The run's folder. */
-export function runFolderOf(args: TrainingArguments): string {
-  return args.run ?? `${args.output.replace(/[\\/]+$/, '')}.run`;
+/**
+ * The run's folder, ready to begin or go on in. Before anything is read or trained, this makes sure that the
+ * result can be written at the end: a model in its place is replaced only if this run made it, or if the
+ * user says so.
+ * @param inputs the models that the run reads
+ * @throws bad-request (the output is taken, or is one of the inputs), unreadable, no-space
+ */
+export async function prepareRun(
+  args: TrainingArguments,
+  inputs: readonly (string | undefined)[],
+): Promise<string> {
+  const run = args.run ?? defaultRunFolder(args.output);
+  for (const input of [run, ...inputs]) {
+    if (input === undefined || resolve(input) !== resolve(args.output)) continue;
+    const what = input === run ? 'the folder of the run' : 'a model that the run reads';
+    throw new OneBitError('bad-request', `--output ${args.output} is ${what}: choose another folder.`);
+  }
+  const replace = args.overwrite || args.restart || (await RunFolder.isBegun(run));
+  await checkOutputFolder(args.output, { replace });
+  if (args.restart) await RunFolder.clear(run);
+  return run;
 }
 
 /** `positions` is the model's maximum. */

@@ -85,7 +85,7 @@ export async function distillStudent(
       },
       data.windows,
       run,
-      { ...options.trainer, phase: 'distil' },
+      { ...options.trainer, phase: 'distill' },
       context,
     );
     const result: DistillResult = {

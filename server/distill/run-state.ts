@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { TensorSource } from '../checkpoint/checkpoint.ts';
 import { DataFile } from '../checkpoint/data-file.ts';
 import { floatsToBytes } from '../checkpoint/float-conversion.ts';
+import { exists } from '../checkpoint/json-file.ts';
 import { readSafetensorsHeader } from '../checkpoint/safetensors-header.ts';
 import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { OneBitError, asOneBitError } from '../protocol/error.ts';
@@ -61,6 +62,8 @@ export class RunFolder {
     const run = new RunFolder(path);
     try {
       await mkdir(run.checkpoints, { recursive: true });
+      // Runs lie in workspaces, beside their models; checkpoints are nothing to commit or to search.
+      await writeFile(join(path, '.gitignore'), '*\n');
       const file = join(path, 'run.json');
       const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'ENOENT') return undefined;
@@ -78,6 +81,11 @@ export class RunFolder {
       throw asOneBitError(error, path);
     }
     return run;
+  }
+
+  /** Whether a run was begun in that folder. */
+  static async isBegun(path: string): Promise<boolean> {
+    return exists(join(path, 'run.json'));
   }
 
   /** Throws everything of an earlier run away. */

@@ -23,7 +23,7 @@ export interface BatchLoss {
 }
 
 export interface TrainerOptions {
-  /** What is being done, for progress: `train` or `distil`. */
+  /** What is being done, for progress: `train` or `distill`. */
   phase: string;
   schedule: Schedule;
   /** Windows of a step. */

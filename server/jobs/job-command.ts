@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { modelFolder } from '../checkpoint/starter.ts';
 import { OneBitError } from '../protocol/error.ts';
-import type { JobSpec } from '../protocol/job.ts';
+import { defaultRunFolder, type JobSpec } from '../protocol/job.ts';
 
 /**
  * The spec with its paths in full: names of shipped models become their folders.
@@ -60,5 +60,5 @@ export function jobArguments(spec: JobSpec): string[] {
  * that a later job with the same output continues the run.
  */
 export function runFolder(spec: JobSpec): string | undefined {
-  return spec.kind === 'distill' ? `${spec.output}.run` : undefined;
+  return spec.kind === 'distill' ? defaultRunFolder(spec.output) : undefined;
 }

@@ -58,7 +58,7 @@ export function throwIfCancelled(signal?: AbortSignal): void {
   if (signal?.aborted) throw new OneBitError('cancelled', 'Cancelled.');
 }
 
-/** The error as a OneBitError: itself, or wrapped; ENOSPC, ENOENT and EACCES get their own codes. */
+/** The error as a OneBitError: itself, or wrapped; a full disk, a missing path and one that is not permitted get their own codes. */
 export function asOneBitError(error: unknown, path?: string): OneBitError {
   if (error instanceof OneBitError) return error;
   const at = path === undefined ? '' : ` (${path})`;
@@ -78,6 +78,7 @@ export function asOneBitError(error: unknown, path?: string): OneBitError {
       return new OneBitError('not-found', `No such file or folder${at}: ${text}`, { cause: error });
     case 'EACCES':
     case 'EPERM':
+    case 'EROFS':
       return new OneBitError('unreadable', `Not permitted${at}: ${text}`, { cause: error });
     default:
       return new OneBitError('internal', `${text}${at}`, { cause: error });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Progress } from './progress.ts';
 
 const distribution = z.object({ mean: z.number(), std: z.number(), min: z.number(), max: z.number() });
 
@@ -21,7 +22,10 @@ export const layerStatisticsSchema = z.object({
 });
 export type LayerStatistics = z.infer<typeof layerStatisticsSchema>;
 
+/** `inspect/layers`: sends `inspect/progress`, then answers. */
 export const inspectLayersParamsSchema = z.object({
+  /** Chosen by the client; names this request in `inspect/progress`. */
+  id: z.string().min(1).max(100),
   model: z.string().min(1).max(4096),
   teacher: z.string().min(1).max(4096).optional(),
 });
@@ -33,6 +37,12 @@ export const inspectLayersResultSchema = z.object({
   layers: z.array(layerStatisticsSchema),
 });
 export type InspectLayersResult = z.infer<typeof inspectLayersResultSchema>;
+
+/** Layers read so far by the request of that id. */
+export interface InspectProgress {
+  id: string;
+  progress: Progress;
+}
 
 /** `inspect/signs`: a picture of part of a sign matrix. Each cell is the mean sign (−1..1) of a block. */
 export const inspectSignsParamsSchema = z.object({

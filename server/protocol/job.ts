@@ -6,6 +6,11 @@ export { metricSchema, type Metric } from './progress.ts';
 /** Set to 1 in the environment of the commands that the server runs as jobs. */
 export const jobVariable = 'ONEBIT_JOB';
 
+/** Where metrics and checkpoints of a training run with this output lie, unless it is told otherwise. */
+export function defaultRunFolder(output: string): string {
+  return `${output.replace(/[\\/]+$/, '')}.run`;
+}
+
 const folder = z.string().min(1).max(4096);
 
 /** `job/start`: what to do. Every field beyond the folders has a default that works. */

@@ -2,13 +2,13 @@ import type { CompletionDelta, CompletionParams, CompletionResult } from './comp
 import type {
   InspectLayersParams,
   InspectLayersResult,
+  InspectProgress,
   InspectSignsParams,
   InspectSignsResult,
 } from './inspect.ts';
 import type { Job, JobProgress, JobSpec } from './job.ts';
 import type { ProcessMemory } from './memory.ts';
 import type { ModelLoadParams, ModelStatus, ModelSummary } from './model.ts';
-import type { Progress } from './progress.ts';
 
 /** WebSocket requests: JSON-RPC 2.0, one message a text frame. Cancel with `$/cancelRequest {id}`. */
 export interface Requests {
@@ -39,7 +39,7 @@ export interface Notifications {
   'job/progress': JobProgress;
   'memory/changed': ServerMemory;
   'model/changed': ModelStatus;
-  'inspect/progress': Progress;
+  'inspect/progress': InspectProgress;
 }
 
 export type Topic = 'jobs' | 'memory' | 'model';
@@ -58,4 +58,4 @@ export interface ServerMemory {
 }
 
 /** Raised when a message changes its meaning. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;

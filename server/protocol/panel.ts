@@ -8,6 +8,8 @@ export type PanelConnection = 'starting' | 'connected' | 'stopped' | 'failed';
 
 /** The statistics of layers that are being read now. */
 export interface Inspecting {
+  /** Of the request to the server. */
+  id: string;
   /** Id of the model. */
   model: string;
   /** Folder of the full-precision model that it is compared with. */

@@ -20,7 +20,7 @@ export type Metric = z.infer<typeof metricSchema>;
 
 /** One report of a long operation. `done`/`total` are in `unit`; all other fields are optional detail. */
 export const progressSchema = z.object({
-  /** What is being done now, for people: `SVID`, `distil`, `evaluate`, `load` … */
+  /** What is being done now, for people: `SVID`, `distill`, `evaluate`, `load` … */
   phase: z.string(),
   done: z.number(),
   total: z.number(),

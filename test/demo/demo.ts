@@ -17,7 +17,7 @@ const cli = join(root, 'dist', 'onebit.mjs');
 const teacher = join(root, 'server', 'starter', 'teacher');
 const shippedStudent = join(root, 'server', 'starter', 'student');
 
-/** Text to distil on: sources of packages that `npm ci` has put there anyway. */
+/** Text to distill on: sources of packages that `npm ci` has put there anyway. */
 const trainingPackages = [
   'express',
   'ws',
@@ -54,7 +54,7 @@ async function main(): Promise<void> {
     heading('1. Quantize the starter teacher: SVID, one sign a weight and two value vectors a layer');
     await onebit('quantize', '--model', teacher, '--output', svidOnly);
 
-    heading(`2. Distil the 1-bit student from its teacher for ${minutes} minutes`);
+    heading(`2. Distill the 1-bit student from its teacher for ${minutes} minutes`);
     const data = trainingPackages
       .map((name) => join(root, 'node_modules', name))
       .filter((folder) => existsSync(folder));

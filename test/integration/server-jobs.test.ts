@@ -86,8 +86,15 @@ describe('jobs', () => {
       state: 'ready',
       model: { kind: 'onebit' },
     });
-    const { layers } = await client.request('inspect/layers', { model: target, teacher: small });
+    const read: Record<string, number[]> = {};
+    client.onNotification('inspect/progress', ({ id, progress }) => (read[id] ??= []).push(progress.done));
+    const [{ layers }] = await Promise.all([
+      client.request('inspect/layers', { id: 'first', model: target, teacher: small }),
+      client.request('inspect/layers', { id: 'second', model: target }),
+    ]);
     expect(layers).toHaveLength(14);
+    const each = Array.from({ length: 14 }, (_, i) => i + 1);
+    expect(read).toEqual({ first: each, second: each });
     expect(layers.every(({ signAgreement }) => signAgreement === 1)).toBe(true);
     const { name, rows, columns } = layers[0] as (typeof layers)[0];
     const area = { row: 0, column: 0, rows, columns, height: 8, width: 8 };
@@ -133,7 +140,7 @@ describe('jobs', () => {
     expect((await reaches(queued.id, 'done', 'failed')).state).toBe('done');
   });
 
-  it('distil, and continue a cancelled run with its whole curve', async () => {
+  it('distill, and continue a cancelled run with its whole curve', async () => {
     const teacher = fullModel({
       hiddenSize: 32,
       intermediateSize: 64,

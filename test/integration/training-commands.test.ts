@@ -70,7 +70,7 @@ const curve = (output: string): Metric[] =>
 function atStep(step: number, then: (kill: (signal: NodeJS.Signals) => void) => void) {
   let done = false;
   return (stdout: string, kill: (signal: NodeJS.Signals) => void): void => {
-    if (done || !stdout.includes(`"phase":"distil","done":${step},`)) return;
+    if (done || !stdout.includes(`"phase":"distill","done":${step},`)) return;
     done = true;
     then(kill);
   };
@@ -138,6 +138,15 @@ describe('onebit distill', () => {
       [['--window', '4096'], 2, /--window 4096 is more than the model's \d+ positions/],
       [['--teacher', whole], 2, /the teacher must be a full-precision one/],
       [['--student', teacher], 2, /is a full-precision model/],
+      [['--output', teacher], 2, /--output .*teacher is a model that the run reads/],
+      [['--output', join(folder, 'r'), '--run', join(folder, 'r')], 2, /is the folder of the run/],
+      // Before the data is looked at.
+      [
+        ['--output', whole, '--run', join(folder, 'r'), '--data', join(folder, 'nowhere')],
+        2,
+        /whole already holds a model/,
+      ],
+      [['--output', folder, '--restart'], 2, /is in use \(it holds/],
     ];
     for (const [change, code, message] of cases) {
       const ended = await run([...distill(join(folder, 'never')), ...change]);

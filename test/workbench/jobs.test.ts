@@ -53,7 +53,7 @@ test('quantize, from the menu of a folder in the explorer', async () => {
   await workbench().command('Notifications: Clear All Notifications');
 });
 
-test('distil, from the palette, with progress', async () => {
+test('distill, from the palette, with progress', async () => {
   await workbench().recordTexts();
   await workbench().command('OneBit: Distill a 1-Bit Student');
   await workbench().page.locator('.quick-input-title', { hasText: 'Teacher' }).waitFor();
@@ -110,7 +110,7 @@ test('a job is cancelled from its progress', async () => {
   );
   await until(
     'the status bar is calm',
-    async () => !(await workbench().status.innerText()).includes('distil'),
+    async () => !(await workbench().status.innerText()).includes('distill'),
   );
   await workbench().picture('jobs-9-cancelled');
 });

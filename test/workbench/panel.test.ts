@@ -67,7 +67,7 @@ test('the table of layers holds the statistics of the server', async () => {
   const rows = webview.locator('.layers-scroll vscode-data-grid-row');
   const client = await workbench().client();
   try {
-    const { layers } = await client.request('inspect/layers', { model: 'starter' });
+    const { layers } = await client.request('inspect/layers', { id: 'starter', model: 'starter' });
     await until('all rows are there', async () => (await rows.count()) === layers.length + 1);
     const [head = [], ...table] = await rows.evaluateAll((elements) =>
       elements.map((row) => [...row.children].map((cell) => (cell.textContent ?? '').trim())),

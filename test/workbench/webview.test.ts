@@ -362,6 +362,7 @@ describe('where there is nothing to show', () => {
           model: { state: 'loading', model: llama, progress: 0.42, active: 0, queued: 0 },
         },
         inspecting: {
+          id: 'first',
           model: llama.id,
           progress: { phase: 'inspect', done: 12, total: 224, unit: 'tensors' },
         },

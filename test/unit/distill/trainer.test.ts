@@ -102,7 +102,7 @@ function stopAfter(step: number) {
   return {
     signal: controller.signal,
     onProgress: ({ phase, done }: Progress) => {
-      if ((phase === 'train' || phase === 'distil') && done === step) controller.abort();
+      if ((phase === 'train' || phase === 'distill') && done === step) controller.abort();
     },
   };
 }

@@ -247,8 +247,12 @@ describe('a running job', () => {
 describe('inspecting layers', () => {
   it('shows progress, then the result', async () => {
     const link = new ScriptedLink();
-    link.answers['inspect/layers'] = async () => {
-      link.notify('inspect/progress', { phase: 'inspect', done: 1, total: 2, unit: 'tensors' });
+    const progress = { phase: 'inspect', done: 1, total: 2, unit: 'tensors' } as const;
+    let id = '';
+    link.answers['inspect/layers'] = async (params) => {
+      ({ id } = params);
+      link.notify('inspect/progress', { id: 'given up', progress: { ...progress, done: 2 } });
+      link.notify('inspect/progress', { id, progress });
       await sleep(1);
       return { model: 'm', teacher: 't', layers: [] };
     };
@@ -258,15 +262,8 @@ describe('inspecting layers', () => {
     session.receive({ type: 'inspect', model: 'm', teacher: 't' });
     await settle();
     expect(posted.slice(1)).toEqual([
-      { type: 'inspecting', inspecting: { model: 'm', teacher: 't' } },
-      {
-        type: 'inspecting',
-        inspecting: {
-          model: 'm',
-          teacher: 't',
-          progress: { phase: 'inspect', done: 1, total: 2, unit: 'tensors' },
-        },
-      },
+      { type: 'inspecting', inspecting: { id, model: 'm', teacher: 't' } },
+      { type: 'inspecting', inspecting: { id, model: 'm', teacher: 't', progress } },
       { type: 'layers', layers: { model: 'm', teacher: 't', layers: [] } },
     ]);
   });

@@ -40,7 +40,7 @@ const running: Job = {
   created: '2026-01-01T00:00:00Z',
   folder: '/s/jobs/j1',
   progress: {
-    phase: 'distil',
+    phase: 'distill',
     done: 120,
     total: 300,
     unit: 'steps',
@@ -93,7 +93,7 @@ describe('the status bar item', () => {
 
   test('the tooltip follows the job', () =>
     expect(statusView({ ...calm, jobs: [running] }).tooltip.at(-1)).toBe(
-      'Distilling: distil 120 of 300 steps, loss 1.235, 12 min left',
+      'Distilling: distill 120 of 300 steps, loss 1.235, 12 min left',
     ));
 });
 

@@ -66,7 +66,7 @@ describe('the state of the panel', () => {
   it('an inspection ends the error before it, its result ends the inspection', () => {
     let state = reduce(
       { ...initialState, layersError: 'no' },
-      { type: 'inspecting', inspecting: { model: 'm' } },
+      { type: 'inspecting', inspecting: { id: 'i', model: 'm' } },
     );
     expect(state.layersError).toBeUndefined();
     state = reduce(state, { type: 'layers', layers: { model: 'm', layers: [] } });
