@@ -13,6 +13,7 @@ import { integer, number } from './arguments.ts';
 /** What `train` and `distill` have in common, as commander parses it. */
 export interface TrainingArguments {
   data: string[];
+  textColumn?: string;
   output: string;
   overwrite: boolean;
   run?: string;
@@ -52,9 +53,10 @@ export interface TrainingDefaults {
 /** Adds the options that `train` and `distill` share. */
 export function addTrainingOptions(command: Command, defaults: TrainingDefaults): Command {
   return command
-    .requiredOption(
-      '--data <paths...>',
-      'files or folders of text or source code, or .jsonl(.gz) with "text"',
+    .requiredOption('--data <paths...>', 'files or folders of text or source code, .jsonl(.gz) or .parquet')
+    .option(
+      '--text-column <name>',
+      'where the text is in .jsonl and .parquet (default: text, content or code)',
     )
     .requiredOption('--output <folder>', 'where the model goes')
     .option('--overwrite', 'replace a model in the output folder that another run made', false)
@@ -128,6 +130,7 @@ export function dataOptionsOf(args: TrainingArguments, positions: number): DataO
   }
   return {
     data: args.data,
+    textColumn: args.textColumn,
     heldOut: args.heldOut,
     heldOutShare: args.heldOutShare,
     heldOutWindows: args.heldOutWindows,

@@ -99,10 +99,20 @@ export function lastPerplexity(metrics: readonly Metric[]): number | undefined {
 
 /** What a run's curve depends on in its data and optimizer; how it is measured and saved is left out. */
 export function curveOf(
-  { data: paths, heldOutShare, heldOut, window, seed, infillSplit }: DataOptions,
+  { data: paths, textColumn, heldOutShare, heldOut, window, seed, infillSplit }: DataOptions,
   { schedule, batch, microBatch, clip, weightDecay, beta1, beta2 }: Omit<TrainerOptions, 'phase'>,
   { infillRate, fingerprint }: TrainingData,
 ): Record<string, unknown> {
-  const data = { paths, heldOutShare, heldOut, window, seed, infillRate, infillSplit, fingerprint };
+  const data = {
+    paths,
+    textColumn,
+    heldOutShare,
+    heldOut,
+    window,
+    seed,
+    infillRate,
+    infillSplit,
+    fingerprint,
+  };
   return { ...data, schedule, batch, microBatch, clip, weightDecay, beta1, beta2 };
 }

@@ -1,85 +1,128 @@
-import { createReadStream } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { OneBitError, asOneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
 import { hashText } from '../random.ts';
+import type { Document } from './document.ts';
+import { readJsonLines, type RowOptions } from './json-lines.ts';
+import { readSourceFile, readTextFile } from './text-file.ts';
 
-/** One file's text, or one line of a .jsonl. */
-export interface Document {
-  path: string;
-  text: string;
+export interface CorpusOptions {
+  /** Column or field of the text in .parquet and .jsonl files; default: `text`, else `content` or `code`. */
+  textColumn?: string;
+  signal?: AbortSignal;
+  onProgress?: OnProgress;
 }
 
 export interface Corpus {
   documents: Document[];
   /** UTF-16 code units over all documents. */
   characters: number;
-  /** Files in folders that were passed over: binary, too large, or minified. */
+  /** Files in folders that were passed over: binary, too large, minified, data of another kind. */
   skipped: number;
+  /** Why the first of them was. */
+  firstSkipped: string | undefined;
 }
 
-/** A folder's files above this size are data or bundles, not source. */
-const largestFolderFile = 2 << 20;
 /** Folders that a walk does not enter (one that is named itself is read). */
 const closedFolders = new Set(['node_modules', '__pycache__', 'target', 'venv']);
+/** Rows of a data set between two reports. */
+const reportRows = 1000;
 
 /**
- * Reads files and folders of text or source code, and .jsonl(.gz) files whose lines are objects with
- * `text` and perhaps `path`. Folders are walked in name order; hidden, binary, minified and very
- * large files in them are passed over, and so are .jsonl of another kind, model checkpoints and the
- * folders of training runs: what a run writes beside its data must not become its data.
- * Throws not-found, unreadable, bad-file (a named file that is binary, or with a line that is not JSON or
- * has no text: with its number) and bad-value (nothing to read).
+ * Reads files and folders of text or source code, and the texts in .jsonl(.gz) and .parquet files. Folders
+ * are walked in name order; hidden, binary, minified and very large files in them are passed over, and so
+ * are data files of another kind, model checkpoints and the folders of training runs: what a run writes
+ * beside its data must not become its data.
+ * Throws not-found, unreadable, bad-file (a named file that is binary, damaged, or has a line that is not
+ * JSON or has no text: with its number) and bad-value (nothing to read).
  */
-export async function readCorpus(
-  paths: readonly string[],
-  options: { signal?: AbortSignal; onProgress?: OnProgress } = {},
-): Promise<Corpus> {
-  const corpus: Corpus = { documents: [], characters: 0, skipped: 0 };
-  const add = (document: Document): void => {
-    if (document.text === '') return;
-    corpus.documents.push(document);
-    corpus.characters += document.text.length;
-  };
+export async function readCorpus(paths: readonly string[], options: CorpusOptions = {}): Promise<Corpus> {
+  const corpus: Corpus = { documents: [], characters: 0, skipped: 0, firstSkipped: undefined };
   for (const path of paths) {
+    const report = (file: string): void =>
+      options.onProgress?.({
+        phase: 'read data',
+        done: corpus.documents.length,
+        total: 0,
+        unit: 'files',
+        message: file,
+      });
+    const add = (document: Document): void => {
+      if (document.text === '') return;
+      corpus.documents.push(document);
+      corpus.characters += document.text.length;
+      if (corpus.documents.length % reportRows === 0) report(path);
+    };
     const before = corpus.documents.length;
+    let skipped = 0;
+    let firstSkipped: string | undefined;
     const facts = await stat(path).catch((error: unknown) => {
       throw asOneBitError(error, path);
     });
     if (facts.isDirectory()) {
       for await (const file of walk(path, true)) {
         throwIfCancelled(options.signal);
-        const documents = isLines(file)
-          ? await readFolderLines(file, options.signal)
-          : await readFolderFile(file);
-        if (documents === undefined) corpus.skipped++;
-        else documents.forEach(add);
-        options.onProgress?.({
-          phase: 'read data',
-          done: corpus.documents.length,
-          total: 0,
-          unit: 'files',
-          message: file,
-        });
+        const passedOver = await readFolderFile(file, options, add);
+        if (passedOver !== undefined) {
+          skipped++;
+          firstSkipped ??= passedOver;
+        }
+        report(file);
       }
-    } else if (isLines(path)) {
-      await readLines(path, add, options.signal);
     } else {
-      const text = textOf(await readFile(path));
-      if (text === undefined) {
-        throw new OneBitError('bad-file', `${path} is not text: give text, source code or .jsonl files.`);
-      }
-      add({ path, text });
+      const rows = rowReader(path);
+      await (rows === undefined ? readTextFile(path, options.signal, add) : rows(path, options, add));
     }
+    corpus.skipped += skipped;
+    corpus.firstSkipped ??= firstSkipped;
     if (corpus.documents.length === before) {
-      throw new OneBitError('bad-value', `${path} holds no text to train on.`);
+      throw new OneBitError(
+        'bad-value',
+        `${path} holds no text to train on` +
+          (firstSkipped === undefined
+            ? ': it is empty.'
+            : `: its ${skipped} file${skipped === 1 ? '' : 's'} ` +
+              `${skipped === 1 ? 'was' : 'were'} passed over, as ${firstSkipped}.`),
+      );
     }
   }
   return corpus;
+}
+
+type RowReader = (path: string, options: RowOptions, add: (document: Document) => void) => Promise<void>;
+
+/** How the rows of a data set are read, or undefined for a file that is one text. */
+function rowReader(path: string): RowReader | undefined {
+  if (/\.jsonl(\.gz)?$/.test(path)) return readJsonLines;
+  if (!path.endsWith('.parquet')) return undefined;
+  // Loaded when needed: most runs read no parquet.
+  return async (...of) => (await import('./parquet-text.ts')).readParquet(...of);
+}
+
+/** Adds the texts of a file that a walk came upon; returns why it was passed over, if it was. */
+async function readFolderFile(
+  path: string,
+  options: CorpusOptions,
+  add: (document: Document) => void,
+): Promise<string | undefined> {
+  const rows = rowReader(path);
+  if (rows === undefined) {
+    const result = await readSourceFile(path);
+    if ('passedOver' in result) return `${path} ${result.passedOver}`;
+    add({ path, text: result.text });
+    return undefined;
+  }
+  // All of its rows or none: a file that turns out to be something else half-way is none of ours.
+  const documents: Document[] = [];
+  try {
+    await rows(path, options, (document) => documents.push(document));
+  } catch (error) {
+    if (error instanceof OneBitError && error.code === 'bad-file') return error.message.replace(/\.$/, '');
+    throw error;
+  }
+  documents.forEach(add);
+  return undefined;
 }
 
 /**
@@ -92,10 +135,9 @@ export function splitHeldOut(
   share: number,
   seed: number,
 ): { train: Document[]; heldOut: Document[] } {
-  const [only] = documents;
-  if (only === undefined || share <= 0) return { train: [...documents], heldOut: [] };
+  if (documents.length === 0 || share <= 0) return { train: [...documents], heldOut: [] };
   const paths = new Set(documents.map((document) => document.path));
-  if (paths.size === 1) return splitText(documents.map((d) => d.text).join('\n'), only.path, share);
+  if (paths.size === 1) return splitText(documents, share);
   const limit = share * 2 ** 32;
   const rank = new Map([...paths].map((path) => [path, hashText(`${seed} ${path}`)]));
   const ranks = [...rank.values()].sort((a, b) => a - b);
@@ -112,14 +154,25 @@ export function splitHeldOut(
   };
 }
 
-function splitText(text: string, path: string, share: number): { train: Document[]; heldOut: Document[] } {
-  const wanted = Math.floor(text.length * (1 - share));
-  const lineEnd = text.indexOf('\n', wanted);
-  const cut = lineEnd < 0 || lineEnd + 1 >= text.length ? wanted : lineEnd + 1;
-  return { train: [{ path, text: text.slice(0, cut) }], heldOut: [{ path, text: text.slice(cut) }] };
+/** The last `share` of the characters, from a line end on; a document that lies across it is cut. */
+function splitText(
+  documents: readonly Document[],
+  share: number,
+): { train: Document[]; heldOut: Document[] } {
+  const train: Document[] = [];
+  const heldOut: Document[] = [];
+  const characters = documents.reduce((sum, { text }) => sum + text.length, 0);
+  let left = Math.floor(characters * (1 - share));
+  for (const { path, text } of documents) {
+    // Only the first document that goes over the limit is cut; all of the later ones are held out.
+    const lineEnd = heldOut.length === 0 && left < text.length ? text.indexOf('\n', left) : -1;
+    const cut = lineEnd < 0 || lineEnd + 1 >= text.length ? Math.min(left, text.length) : lineEnd + 1;
+    if (cut > 0) train.push({ path, text: text.slice(0, cut) });
+    if (cut < text.length) heldOut.push({ path, text: text.slice(cut) });
+    left = Math.max(0, left - text.length);
+  }
+  return { train, heldOut };
 }
-
-const isLines = (path: string): boolean => /\.jsonl(\.gz)?$/.test(path);
 
 /** @param isNamed whether the user named this folder, and not one above it */
 async function* walk(folder: string, isNamed: boolean): AsyncGenerator<string> {
@@ -143,88 +196,4 @@ function isModelOrRun(names: readonly string[]): boolean {
   const isModel =
     names.includes('config.json') && names.some((name) => /\.(safetensors|bin|gguf)$/.test(name));
   return isRun || isModel;
-}
-
-/** The lines of a .jsonl that a walk came upon, or undefined if it holds something else than texts. */
-async function readFolderLines(
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<Document[] | undefined> {
-  const documents: Document[] = [];
-  try {
-    await readLines(path, (document) => documents.push(document), signal);
-    return documents;
-  } catch (error) {
-    if (error instanceof OneBitError && error.code === 'bad-file') return undefined;
-    throw error;
-  }
-}
-
-async function readFolderFile(path: string): Promise<Document[] | undefined> {
-  if (/\.min\.[a-z]+$|\.map$|-lock\.|\.lock$/.test(basename(path)) || extname(path) === '.svg')
-    return undefined;
-  try {
-    if ((await stat(path)).size > largestFolderFile) return undefined;
-    const text = textOf(await readFile(path));
-    // Long lines throughout: generated or minified.
-    if (text === undefined || text.length / (text.split('\n').length + 1) > 400) return undefined;
-    return [{ path, text }];
-  } catch (error) {
-    throw asOneBitError(error, path);
-  }
-}
-
-/** The bytes as UTF-8 text, or undefined if they are something else. */
-function textOf(bytes: Uint8Array): string | undefined {
-  if (bytes.subarray(0, 1 << 16).includes(0)) return undefined;
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
-async function readLines(
-  path: string,
-  add: (document: Document) => void,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const file = createReadStream(path);
-  const input: Readable = path.endsWith('.gz') ? file.pipe(createGunzip()) : file;
-  // pipe() passes no errors on, and readline would wait for more.
-  file.on('error', (error) => input.destroy(error));
-  const lines = createInterface({ input, crlfDelay: Infinity });
-  let number = 0;
-  try {
-    for await (const line of lines) {
-      throwIfCancelled(signal);
-      number++;
-      if (line.trim() !== '') add(documentOf(line, path, number));
-    }
-  } catch (error) {
-    const known = asOneBitError(error, path);
-    if (known.code !== 'internal') throw known;
-    throw new OneBitError('bad-file', `${path} cannot be unpacked after line ${number}: ${known.message}`, {
-      cause: error,
-    });
-  } finally {
-    lines.close();
-    file.destroy();
-  }
-}
-
-function documentOf(line: string, path: string, number: number): Document {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (error) {
-    throw new OneBitError('bad-file', `${path}: line ${number} is not JSON: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-  const { text, path: name } = (value ?? {}) as { text?: unknown; path?: unknown };
-  if (typeof text !== 'string') {
-    throw new OneBitError('bad-file', `${path}: line ${number} has no string field "text".`);
-  }
-  return { path: typeof name === 'string' ? name : `${path}:${number}`, text };
 }

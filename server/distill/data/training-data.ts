@@ -1,14 +1,17 @@
 import { OneBitError } from '../../protocol/error.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { readCorpus, splitHeldOut, type Document } from './corpus.ts';
+import { readCorpus, splitHeldOut } from './corpus.ts';
+import type { Document } from './document.ts';
 import type { InfillSplit } from './infill-transform.ts';
 import { hashText } from '../random.ts';
 import { plainWindows, WindowStream } from './windows.ts';
 
 export interface DataOptions {
-  /** Files or folders of text, code, or .jsonl(.gz). */
+  /** Files or folders of text, code, .jsonl(.gz) or .parquet. */
   data: string[];
+  /** Column or field of the text in .jsonl(.gz) and .parquet; default: `text`, else `content` or `code`. */
+  textColumn?: string;
   /** Held-out files of their own; without them `heldOutShare` of the data is set aside by file. */
   heldOut: string[];
   heldOutShare: number;
@@ -38,12 +41,13 @@ export async function openTrainingData(
   tokenizer: Tokenizer,
   context: { signal?: AbortSignal; onProgress?: OnProgress },
 ): Promise<TrainingData> {
-  const corpus = await readCorpus(options.data, context);
+  const reading = { ...context, textColumn: options.textColumn };
+  const corpus = await readCorpus(options.data, reading);
   let train: Document[];
   let heldOut: Document[];
   if (options.heldOut.length > 0) {
     train = corpus.documents;
-    heldOut = (await readCorpus(options.heldOut, context)).documents;
+    heldOut = (await readCorpus(options.heldOut, reading)).documents;
   } else {
     ({ train, heldOut } = splitHeldOut(corpus.documents, options.heldOutShare, options.seed));
   }

@@ -1,6 +1,6 @@
 import type { InfillTokens, Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { OneBitError } from '../../protocol/error.ts';
-import type { Document } from './corpus.ts';
+import type { Document } from './document.ts';
 import { infillIds, splitForInfill, type InfillSplit } from './infill-transform.ts';
 import { Random, type RandomState } from '../random.ts';
 

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readCorpus, splitHeldOut, type Document } from '../../../../server/distill/data/corpus.ts';
+import { readCorpus, splitHeldOut } from '../../../../server/distill/data/corpus.ts';
+import type { Document } from '../../../../server/distill/data/document.ts';
 
 let folder: string;
 const file = async (name: string, content: string | Uint8Array): Promise<string> => {
@@ -67,7 +68,21 @@ describe('readCorpus', () => {
   it.each([
     ['not JSON', '{"text":"a"}\n{"text":\n', /line 2 is not JSON/, 'bad-file'],
     ['no text', '{"text":"a"}\n\n{"path":"b"}\n', /line 3 has no string field "text"/, 'bad-file'],
-    ['no object', 'null\n', /line 1 has no string field "text"/, 'bad-file'],
+    ['no object', 'null\n', /line 1 has no string field "text"; it has none/, 'bad-file'],
+    [
+      'another field',
+      '{"body":"b","id":1}\n',
+      /line 1 has no string field "text"; it has "body"\./,
+      'bad-file',
+    ],
+    ['another field later', '{"code":"a"}\n{"text":"b"}\n', /line 2 has no string field "code"/, 'bad-file'],
+    ['two fields', '{"code":"a","content":"b"}\n', /line 1 has both "code" and "content"/, 'bad-value'],
+    [
+      'not UTF-8',
+      Buffer.from('{"text":"a"}\n{"text":"\xfc"}\n', 'latin1'),
+      /line 2 is not UTF-8/,
+      'bad-file',
+    ],
     ['nothing', '\n\n', /holds no text/, 'bad-value'],
   ])('names the file and line of bad lines: %s', async (name, content, message, code) => {
     const path = await file(`${name}.jsonl`, content);
@@ -81,7 +96,12 @@ describe('readCorpus', () => {
     const cases: [string, string, RegExp][] = [
       [await file('a.bin', Uint8Array.of(1, 0, 2)), 'bad-file', /is not text/],
       [join(folder, 'absent'), 'not-found', /absent/],
-      [join(await file('empty/.keep', ''), '..'), 'bad-value', /holds no text/],
+      [join(await file('empty/.keep', ''), '..'), 'bad-value', /holds no text to train on: it is empty/],
+      [
+        join(await file('pictures/a.png', Uint8Array.of(1, 0, 2)), '..'),
+        'bad-value',
+        /holds no text to train on: its 1 file was passed over, as .*a\.png is not text/,
+      ],
       [await file('cut.jsonl.gz', whole.subarray(0, whole.length - 12)), 'bad-file', /cannot be unpacked/],
     ];
     for (const [path, code, message] of cases) {
@@ -90,6 +110,35 @@ describe('readCorpus', () => {
         message: expect.stringMatching(message) as unknown,
       });
     }
+  });
+
+  it('reads lines of every form, in the field that is asked for', async () => {
+    const long = 'ü'.repeat(100_000);
+    const rows = [
+      { code: 'first', text: 'no' },
+      { code: 'a\u2028b\u0085c' },
+      { code: `${long}1` },
+      { code: `${long}2` },
+    ];
+    const path = await file(
+      'forms.jsonl',
+      `\ufeff${rows.map((row) => JSON.stringify(row)).join('\r\n')}`, // No end of line after the last.
+    );
+    const { documents } = await readCorpus([path], { textColumn: 'code' });
+    expect(documents).toEqual(rows.map(({ code: text }, i) => ({ path: `${path}:${i + 1}`, text })));
+  });
+
+  it('takes a very long text in pieces that end at line ends', async () => {
+    const text = 'füße und größe, 漢字\n'.repeat((65 << 20) / 27 + 1);
+    const path = await file('long.txt', text);
+    const { documents } = await readCorpus([path]);
+    expect(documents.length).toBeGreaterThan(4);
+    expect(documents.every((document) => document.path === path && document.text.endsWith('\n'))).toBe(true);
+    expect(documents.map((document) => document.text).join('') === text).toBe(true);
+    const { train, heldOut } = splitHeldOut(documents, 0.1, 1);
+    expect([...train, ...heldOut].map((document) => document.text).join('') === text).toBe(true);
+    const held = heldOut.reduce((sum, document) => sum + document.text.length, 0);
+    expect(held / text.length).toBeCloseTo(0.1, 4);
   });
 
   it('stops when told to', async () => {

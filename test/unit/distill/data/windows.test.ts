@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Document } from '../../../../server/distill/data/corpus.ts';
+import type { Document } from '../../../../server/distill/data/document.ts';
 import { plainWindows, WindowStream, type WindowOptions } from '../../../../server/distill/data/windows.ts';
 import type { Tokenizer } from '../../../../server/tokenizer/tokenizer.ts';
 import { characterTokenizer as tokenizer } from '../../../reference/character-tokenizer.ts';
