@@ -1,21 +1,8 @@
 // Writes a model of real shape with random weights, to measure with:
 //   node test/bench/write-shape.mjs FOLDER [7b | 1.1b | 100m] [onebit | full]
-import { build } from 'esbuild';
-import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { loadBundled } from './bundle.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const outfile = join(here, '..', 'output', 'model-shape.mjs');
-await build({
-  entryPoints: [join(here, 'model-shape.ts')],
-  outfile,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20',
-  logLevel: 'warning',
-});
-const { shapes, writeShape } = await import(pathToFileURL(outfile).href);
+const { shapes, writeShape } = await loadBundled('model-shape');
 
 const [folder, shape = '7b', kind = 'onebit'] = process.argv.slice(2);
 if (folder === undefined || !Object.hasOwn(shapes, shape) || !['onebit', 'full'].includes(kind)) {

@@ -33,6 +33,11 @@ export interface TrainingFunctions {
     strideA: number,
     strideB: number,
   ): void;
+  /**
+   * Multiplies and adds in registers, `n` times on the calling thread; returns how many floating point
+   * operations that were. Timed, it gives the machine's peak, which matrix products are measured against.
+   */
+  fmaChain(n: number): number;
   /** mode: b is 0 the same shape, 1 one row for all rows, 2 one number for each row. */
   binary(
     op: number,

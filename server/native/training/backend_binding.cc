@@ -41,6 +41,15 @@ Napi::Value GemmCall(const Napi::CallbackInfo& info) {
   return a.Nothing();
 }
 
+// fmaChain(n): multiply-adds in registers on the calling thread alone; returns how many floating point operations.
+Napi::Value FmaChainCall(const Napi::CallbackInfo& info) {
+  const Arguments a(info);
+  i64 flops = 0;
+  volatile float result = Selected().fma_chain(a.Int(0), &flops);
+  (void)result;
+  return Napi::Number::New(info.Env(), static_cast<double>(flops));
+}
+
 // binary(op, a, b, y, outer, repeat): a is [outer, repeat]; b is the same (mode 0), one row for all (1), or one
 // number for each row (2).
 Napi::Value BinaryCall(const Napi::CallbackInfo& info) {
@@ -157,6 +166,7 @@ void InitBackend(Napi::Env env, Napi::Object functions) {
   };
   add("floats", FloatsCall);
   add("gemm", GemmCall);
+  add("fmaChain", FmaChainCall);
   add("binary", BinaryCall);
   add("binaryNumber", BinaryNumberCall);
   add("unary", UnaryCall);

@@ -105,4 +105,22 @@ void Tile(i64 k, const float* a, i64 a_row, i64 a_step, const float* b, i64 b_st
   }
 }
 
+float FmaChain(i64 n, i64* flops) {
+  Vec sum[kTileRows][kTileVectors];
+  for (int i = 0; i < kTileRows; i++)
+    for (int j = 0; j < kTileVectors; j++) sum[i][j] = Splat(static_cast<float>(i + j));
+  const Vec factor = Splat(0.5f), addend = Splat(1.0f);
+  for (i64 p = 0; p < n; p++) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kTileRows; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < kTileVectors; j++) sum[i][j] = sum[i][j] * factor + addend;
+  }
+  float total = 0;
+  for (int i = 0; i < kTileRows; i++)
+    for (int j = 0; j < kTileVectors; j++) total += Sum(sum[i][j]);
+  *flops = 2 * n * kTileRows * kTileVectors * kLanes;
+  return total;
+}
+
 }  // namespace

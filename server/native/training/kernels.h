@@ -27,6 +27,9 @@ struct Kernels {
   int tile_cols;
   void (*tile)(i64 k, const float* a, i64 a_row, i64 a_step, const float* b, i64 b_step, float* c, i64 ldc, int rows,
                int cols, bool accumulate);
+  // Multiplies and adds `n` times in registers alone, with as many sums side by side as a tile has: what the
+  // machine can do at most. `flops` is how many operations that were; the result only keeps them from vanishing.
+  float (*fma_chain)(i64 n, i64* flops);
 
   // y = (y - mean) / sqrt(variance + eps), in place; returns the factor 1 / sqrt(...).
   float (*layer_norm)(float* y, i64 n, float eps);

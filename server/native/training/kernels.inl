@@ -11,7 +11,7 @@ namespace onebit::training {
 
 const Kernels ONEBIT_TABLE = {
     kTileRows,     kTileVectors * kLanes,
-    Tile,          LayerNorm,
+    Tile,          FmaChain,      LayerNorm,
     LayerNormGradient, RmsNorm,
     RmsNormGradient, RopeHead, SignRow,
     SignRowGradient, Swiglu,

@@ -1,0 +1,16 @@
+// Bundles a TypeScript part of the benchmark and loads it.
+import { build } from 'esbuild';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+/** The module of test/bench/<name>.ts. */
+export async function loadBundled(name) {
+  const outfile = join(here, '..', 'output', `${name}.mjs`);
+  const entryPoints = [join(here, `${name}.ts`)];
+  await build({ entryPoints, outfile, bundle: true, platform: 'node', format: 'esm', logLevel: 'warning' });
+  return import(pathToFileURL(outfile).href);
+}
+
+export const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
