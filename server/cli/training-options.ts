@@ -4,7 +4,7 @@ import { checkOutputFolder } from '../checkpoint/output-folder.ts';
 import type { InfillSplit } from '../distill/data/infill-transform.ts';
 import { RunFolder } from '../distill/run-state.ts';
 import type { TrainerOptions } from '../distill/trainer.ts';
-import type { DataOptions } from '../distill/data/training-data.ts';
+import type { DataOptions, Deduplication } from '../distill/data/training-data.ts';
 import { nativeAddon } from '../native/addon.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { defaultRunFolder } from '../protocol/job.ts';
@@ -14,6 +14,7 @@ import { integer, number } from './arguments.ts';
 export interface TrainingArguments {
   data: string[];
   textColumn?: string;
+  dedup: Deduplication;
   output: string;
   overwrite: boolean;
   run?: string;
@@ -57,6 +58,14 @@ export function addTrainingOptions(command: Command, defaults: TrainingDefaults)
     .option(
       '--text-column <name>',
       'where the text is in .jsonl and .parquet (default: text, content or code)',
+    )
+    .addOption(
+      new Option(
+        '--dedup <which>',
+        'duplicates to drop; auto: near ones from folders and from the held-out text',
+      )
+        .choices(['auto', 'near', 'exact', 'off'])
+        .default('auto'),
     )
     .requiredOption('--output <folder>', 'where the model goes')
     .option('--overwrite', 'replace a model in the output folder that another run made', false)
@@ -131,6 +140,7 @@ export function dataOptionsOf(args: TrainingArguments, positions: number): DataO
   return {
     data: args.data,
     textColumn: args.textColumn,
+    deduplication: args.dedup,
     heldOut: args.heldOut,
     heldOutShare: args.heldOutShare,
     heldOutWindows: args.heldOutWindows,

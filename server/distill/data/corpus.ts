@@ -16,6 +16,8 @@ export interface CorpusOptions {
 
 export interface Corpus {
   documents: Document[];
+  /** Those of them that a walk through a folder came upon. */
+  fromFolders: Set<Document>;
   /** UTF-16 code units over all documents. */
   characters: number;
   /** Files in folders that were passed over: binary, too large, minified, data of another kind. */
@@ -38,7 +40,13 @@ const reportRows = 1000;
  * JSON or has no text: with its number) and bad-value (nothing to read).
  */
 export async function readCorpus(paths: readonly string[], options: CorpusOptions = {}): Promise<Corpus> {
-  const corpus: Corpus = { documents: [], characters: 0, skipped: 0, firstSkipped: undefined };
+  const corpus: Corpus = {
+    documents: [],
+    fromFolders: new Set(),
+    characters: 0,
+    skipped: 0,
+    firstSkipped: undefined,
+  };
   for (const path of paths) {
     const report = (file: string): void =>
       options.onProgress?.({
@@ -63,7 +71,10 @@ export async function readCorpus(paths: readonly string[], options: CorpusOption
     if (facts.isDirectory()) {
       for await (const file of walk(path, true)) {
         throwIfCancelled(options.signal);
-        const passedOver = await readFolderFile(file, options, add);
+        const passedOver = await readFolderFile(file, options, (document) => {
+          corpus.fromFolders.add(document);
+          add(document);
+        });
         if (passedOver !== undefined) {
           skipped++;
           firstSkipped ??= passedOver;
