@@ -7,7 +7,7 @@ import {
   processIdentitySchema,
   whetherRuns,
   type ProcessIdentity,
-} from '../jobs/process-identity.ts';
+} from '../process-identity.ts';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
 
 const lockFile = 'server.lock';

@@ -43,6 +43,13 @@ export function unpackSigns(packed: Uint8Array): Float32Array {
   return signs;
 }
 
+/** Bits set in a byte. */
+export const bitCount = Uint8Array.from({ length: 256 }, (_, byte) => {
+  let count = 0;
+  for (let rest = byte; rest !== 0; rest &= rest - 1) count++;
+  return count;
+});
+
 /** @throws bad-value naming the tensor and the first element that is NaN or infinite */
 export function checkFinite(values: Float32Array, name: string): void {
   // x − x is 0 for finite values only, and one sum over a block is cheaper than a test each.

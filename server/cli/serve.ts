@@ -9,7 +9,7 @@ import { takeServerLock } from '../api/server-lock.ts';
 import { startServer, type RunningServer } from '../api/server.ts';
 import { modelFolder } from '../checkpoint/starter.ts';
 import { openLanguageModel } from '../engine/open-language-model.ts';
-import { bootId } from '../jobs/process-identity.ts';
+import { bootId } from '../process-identity.ts';
 import { writeJson } from '../jobs/write-json.ts';
 import {
   alreadyRunningExitCode,

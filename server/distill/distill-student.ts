@@ -10,6 +10,7 @@ import { heldOutPerplexity } from './held-out.ts';
 import { llamaForward, type ForwardResult } from './llama-graph.ts';
 import type { DistillationWeights } from './distillation-weights.ts';
 import { distillationLoss } from './losses.ts';
+import { CompletionSample } from './measure/completion-sample.ts';
 import { RunFolder } from './run-state.ts';
 import { studentFromCheckpoint, studentFromTeacher, type LatentStart } from './student-start.ts';
 import { openTrainingData, type DataOptions, type TrainingData } from './data/training-data.ts';
@@ -82,6 +83,7 @@ export async function distillStudent(
           return { loss, figures: { kl, hidden, ...(nll === undefined ? {} : { nll }) } };
         },
         perplexity,
+        sample: new CompletionSample(config, tokenizer, data.heldOut).sampler(parameters, teacher),
       },
       data.windows,
       run,

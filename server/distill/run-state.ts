@@ -1,65 +1,42 @@
-import { appendFile, mkdir, open, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { appendFile, mkdir, open, readFile, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import type { TensorSource } from '../checkpoint/checkpoint.ts';
-import { DataFile } from '../checkpoint/data-file.ts';
-import { floatsToBytes } from '../checkpoint/float-conversion.ts';
 import { exists } from '../checkpoint/json-file.ts';
-import { readSafetensorsHeader } from '../checkpoint/safetensors-header.ts';
-import { writeSafetensors } from '../checkpoint/safetensors-writer.ts';
 import { OneBitError, asOneBitError } from '../protocol/error.ts';
 import { metricSchema, type Metric } from '../protocol/job.ts';
-
-/** Where a run stands, beside its tensors. */
-const runStateSchema = z.object({
-  /** Steps done. */
-  step: z.number().int(),
-  /** Seconds of training so far, pauses left out. */
-  seconds: z.number(),
-  tokens: z.number(),
-  windows: z.object({
-    epoch: z.number(),
-    taken: z.number(),
-    turn: z.number().int(),
-    lanes: z.array(
-      z.object({
-        epoch: z.number(),
-        place: z.number(),
-        offset: z.number(),
-        pending: z.array(z.number()),
-      }),
-    ),
-    random: z.tuple([z.number(), z.number(), z.number(), z.number()]),
-  }),
-});
-export type RunState = z.infer<typeof runStateSchema>;
-
-export interface RunCheckpoint {
-  state: RunState;
-  /** f32 by name. */
-  parameters: Map<string, Float32Array>;
-  /** Adam's moments, f32 by the parameter's name. */
-  moments: Map<string, { first: Float32Array; second: Float32Array }>;
-}
+import { identify, processIdentitySchema, whetherRuns } from '../process-identity.ts';
+import {
+  checkpointBytes,
+  partialEnding,
+  SavedCheckpoint,
+  syncFolder,
+  writeRunCheckpoint,
+  writeWhole,
+  type RunCheckpoint,
+} from './run-checkpoint.ts';
 
 /** Checkpoints that stay on disk: the newest, and the one before in case the newest is found damaged. */
 const kept = 2;
 
 /**
- * The folder of one training run: `run.json` (what defines its curve), `metrics.jsonl`, and
- * `checkpoints/step-N/` with model.safetensors, optimizer.safetensors and state.json. A checkpoint is
- * written under another name and renamed when it is complete and on the disk, so that a kill or a
- * full disk at any moment leaves the last good one.
+ * The folder of one training run: `run.json` (what defines its curve), `metrics.jsonl`,
+ * `checkpoints/step-N/` with model.safetensors, optimizer.safetensors, measured.safetensors and state.json,
+ * and `process.json` while somebody works on it. A checkpoint is written under another name and renamed
+ * when it is complete and on the disk, so that a kill or a full disk at any moment leaves the last good one.
  */
 export class RunFolder {
-  private constructor(readonly path: string) {}
+  private constructor(
+    readonly path: string,
+    /** Names the run in its checkpoints: a hash of its definition. */
+    private readonly id: string,
+  ) {}
 
   /**
    * Opens or begins a run. `definition` is everything that its curve depends on.
    * Throws bad-request if the folder holds a run of another definition (the message names the field).
    */
   static async open(path: string, definition: Record<string, unknown>): Promise<RunFolder> {
-    const run = new RunFolder(path);
+    const run = new RunFolder(path, hashOf(definition));
     try {
       await mkdir(run.checkpoints, { recursive: true });
       // Runs lie in workspaces, beside their models; checkpoints are nothing to commit or to search.
@@ -74,9 +51,6 @@ export class RunFolder {
       } else {
         compareDefinitions(path, text, definition);
       }
-      for (const name of await readdir(run.checkpoints)) {
-        if (name.endsWith('.partial')) await rm(join(run.checkpoints, name), { recursive: true });
-      }
     } catch (error) {
       throw asOneBitError(error, path);
     }
@@ -88,11 +62,39 @@ export class RunFolder {
     return exists(join(path, 'run.json'));
   }
 
-  /** Throws everything of an earlier run away. */
+  /** Throws everything of an earlier run away. @throws busy (a process works on it) */
   static async clear(path: string): Promise<void> {
-    for (const name of ['run.json', 'metrics.jsonl', 'checkpoints']) {
+    await refuseIfTaken(path);
+    for (const name of ['run.json', 'metrics.jsonl', 'checkpoints', processFile]) {
       await rm(join(path, name), { recursive: true, force: true });
     }
+  }
+
+  /**
+   * Takes the run for this process, and clears up after one that was killed.
+   * @throws busy (another process works on it)
+   */
+  async claim(): Promise<void> {
+    const file = join(this.path, processFile);
+    const identity = JSON.stringify(identify(process.pid));
+    try {
+      await writeFile(file, identity, { flag: 'wx' }).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error;
+        await refuseIfTaken(this.path);
+        await rm(file, { force: true });
+        await writeFile(file, identity, { flag: 'wx' });
+      });
+    } catch (error) {
+      throw asOneBitError(error, file);
+    }
+    for (const name of await readdir(this.checkpoints)) {
+      if (name.endsWith(partialEnding)) await rm(join(this.checkpoints, name), { recursive: true });
+    }
+  }
+
+  /** Gives the run back. */
+  async release(): Promise<void> {
+    await rm(join(this.path, processFile), { force: true });
   }
 
   private get checkpoints(): string {
@@ -113,48 +115,54 @@ export class RunFolder {
     return join(this.checkpoints, `step-${step}`);
   }
 
+  /** Fails before hours of work where the disk could not hold the run's checkpoints. @throws no-space */
+  async checkSpace(checkpoint: RunCheckpoint): Promise<void> {
+    // For a moment there is one more than are kept.
+    const missing = Math.max(1, kept + 1 - (await this.steps()).length);
+    const needed = missing * checkpointBytes(checkpoint);
+    const disk = await statfs(this.path);
+    const free = disk.bavail * disk.bsize;
+    if (free >= needed) return;
+    const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+    throw new OneBitError(
+      'no-space',
+      `No space left on the disk of ${this.path}: the checkpoints of this run need ${megabytes(needed)} and ` +
+        `${megabytes(free)} are free. Free some, or choose another folder with --run.`,
+    );
+  }
+
   /**
    * Writes a checkpoint and then removes all but the newest two. Throws no-space and the like; what
    * was there before stays.
    */
-  async save(checkpoint: RunCheckpoint, shapes: ReadonlyMap<string, number[]>): Promise<void> {
+  async save(checkpoint: RunCheckpoint): Promise<void> {
     const path = this.checkpointPath(checkpoint.state.step);
-    const partial = `${path}.partial`;
     try {
-      await rm(partial, { recursive: true, force: true });
-      await mkdir(partial);
-      await writeSafetensors(
-        join(partial, 'model.safetensors'),
-        [...checkpoint.parameters].map(([name, values]) => source(name, values, shapes.get(name))),
-      );
-      await writeSafetensors(
-        join(partial, 'optimizer.safetensors'),
-        [...checkpoint.moments].flatMap(([name, { first, second }]) => [
-          source(`first.${name}`, first, shapes.get(name)),
-          source(`second.${name}`, second, shapes.get(name)),
-        ]),
-      );
-      await writeWhole(join(partial, 'state.json'), JSON.stringify(checkpoint.state));
-      await rm(path, { recursive: true, force: true });
-      await rename(partial, path);
+      // A checkpoint on the disk has its metrics there too, even after a power cut.
+      await syncFile(this.metricsFile);
+      await writeRunCheckpoint(path, this.id, checkpoint);
       await syncFolder(this.checkpoints);
       for (const step of (await this.steps()).slice(kept)) {
         await rm(this.checkpointPath(step), { recursive: true, force: true });
       }
     } catch (error) {
-      await rm(partial, { recursive: true, force: true }).catch(() => undefined);
       throw asOneBitError(error, path);
     }
   }
 
-  /** The newest checkpoint that reads, or undefined when there is none. */
-  async load(signal?: AbortSignal): Promise<RunCheckpoint | undefined> {
+  /**
+   * Restores the newest checkpoint that reads: calls `restore` with it, and with the one before where that
+   * throws because it is damaged. Undefined when there is none.
+   * @throws bad-request (a checkpoint of another run), what `restore` throws, cancelled
+   */
+  async load<T>(restore: (saved: SavedCheckpoint) => Promise<T>): Promise<T | undefined> {
     let damage: unknown;
     for (const step of await this.steps()) {
       try {
-        return await this.read(step, signal);
+        return await restore(await SavedCheckpoint.open(this.checkpointPath(step), this.id));
       } catch (error) {
-        if (asOneBitError(error).code === 'cancelled') throw error;
+        const { code } = asOneBitError(error);
+        if (code === 'cancelled' || code === 'bad-request') throw error;
         damage = error;
       }
     }
@@ -162,65 +170,60 @@ export class RunFolder {
     return undefined;
   }
 
-  private async read(step: number, signal?: AbortSignal): Promise<RunCheckpoint> {
-    const path = this.checkpointPath(step);
-    const file = join(path, 'state.json');
-    const state = runStateSchema.safeParse(JSON.parse(await readFile(file, 'utf8')));
-    if (!state.success) throw new OneBitError('bad-file', `${file} is not the state of a run.`);
-    const parameters = await readTensors(join(path, 'model.safetensors'), signal);
-    const stored = await readTensors(join(path, 'optimizer.safetensors'), signal);
-    const moments: RunCheckpoint['moments'] = new Map();
-    for (const [name, first] of stored) {
-      if (!name.startsWith('first.')) continue;
-      const parameter = name.slice('first.'.length);
-      const second = stored.get(`second.${parameter}`);
-      if (second === undefined) throw new OneBitError('missing-tensor', `${path} lacks second.${parameter}.`);
-      moments.set(parameter, { first, second });
-    }
-    return { state: state.data, parameters, moments };
-  }
-
   /** The metrics so far, lines after `step` dropped (steps that a killed run did after its last checkpoint). */
   async metricsUpTo(step: number): Promise<Metric[]> {
-    const text = await readFile(join(this.path, 'metrics.jsonl'), 'utf8').catch(() => '');
-    const metrics = text.split('\n').flatMap((line) => {
+    const text = await readFile(this.metricsFile, 'utf8').catch(() => '');
+    const kept = text.split('\n').flatMap((line) => {
       try {
         const metric = metricSchema.safeParse(JSON.parse(line));
-        return metric.success && metric.data.step <= step ? [metric.data] : [];
+        return metric.success && metric.data.step <= step ? [{ line, metric: metric.data }] : [];
       } catch {
         return []; // A line cut short by a kill.
       }
     });
-    await writeWhole(join(this.path, 'metrics.jsonl'), metrics.map((m) => `${JSON.stringify(m)}\n`).join(''));
-    return metrics;
+    // The lines as they were, not as they would be written now.
+    await writeWhole(this.metricsFile, kept.map(({ line }) => `${line}\n`).join(''));
+    return kept.map(({ metric }) => metric);
   }
 
   /** Adds a line to metrics.jsonl. */
   async addMetric(metric: Metric): Promise<void> {
-    const file = join(this.path, 'metrics.jsonl');
-    await appendFile(file, `${JSON.stringify(metric)}\n`).catch((error: unknown) => {
-      throw asOneBitError(error, file);
+    await appendFile(this.metricsFile, `${JSON.stringify(metric)}\n`).catch((error: unknown) => {
+      throw asOneBitError(error, this.metricsFile);
     });
   }
-}
 
-function source(name: string, values: Float32Array, shape: number[] | undefined): TensorSource {
-  return { name, dtype: 'F32', shape: shape ?? [values.length], bytes: () => floatsToBytes(values) };
-}
-
-async function readTensors(path: string, signal?: AbortSignal): Promise<Map<string, Float32Array>> {
-  const file = await DataFile.open(path);
-  try {
-    const tensors = new Map<string, Float32Array>();
-    for (const info of await readSafetensorsHeader(file, signal)) {
-      const bytes = new Uint8Array(info.byteLength);
-      await file.read(bytes, info.offset, signal);
-      tensors.set(info.name, new Float32Array(bytes.buffer));
-    }
-    return tensors;
-  } finally {
-    await file.close();
+  private get metricsFile(): string {
+    return join(this.path, 'metrics.jsonl');
   }
+}
+
+/** Which process works on the run. */
+const processFile = 'process.json';
+
+async function refuseIfTaken(path: string): Promise<void> {
+  const file = join(path, processFile);
+  const text = await readFile(file, 'utf8').catch(() => '');
+  let owner;
+  try {
+    owner = processIdentitySchema.parse(JSON.parse(text));
+  } catch {
+    return; // None, or cut short by a power cut.
+  }
+  if (whetherRuns(owner) === 'gone') return;
+  throw new OneBitError(
+    'busy',
+    `Process ${owner.pid} works on the run in ${path}: wait for it, stop it, or choose another folder ` +
+      `with --run. If no such training runs, remove ${file}.`,
+  );
+}
+
+/** The same whatever the order of the fields. */
+function hashOf(definition: Record<string, unknown>): string {
+  const fields = Object.entries(definition)
+    .filter(([, value]) => value !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(fields)).digest('hex').slice(0, 16);
 }
 
 function compareDefinitions(path: string, text: string, definition: Record<string, unknown>): void {
@@ -245,30 +248,11 @@ function compareDefinitions(path: string, text: string, definition: Record<strin
   }
 }
 
-/** Writes a file under another name, syncs and renames it. */
-export async function writeWhole(path: string, text: string): Promise<void> {
-  const partial = `${path}.partial`;
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r+');
   try {
-    const file = await open(partial, 'w');
-    try {
-      await writeFile(file, text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true }).catch(() => undefined);
-    throw asOneBitError(error, path);
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return; // Folders cannot be opened there.
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
+    await file.sync();
   } finally {
-    await folder.close();
+    await file.close();
   }
 }

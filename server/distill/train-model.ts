@@ -5,6 +5,7 @@ import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { heldOutPerplexity } from './held-out.ts';
 import { llamaForward } from './llama-graph.ts';
 import { crossEntropy } from './ops/index.ts';
+import { CompletionSample } from './measure/completion-sample.ts';
 import { disposeParameters, initialParameters } from './parameters.ts';
 import { RunFolder } from './run-state.ts';
 import { openTrainingData, type DataOptions, type TrainingData } from './data/training-data.ts';
@@ -72,6 +73,7 @@ export async function trainModel(
           return { loss, figures: { nll: loss } };
         },
         perplexity,
+        sample: new CompletionSample(config, tokenizer, data.heldOut).sampler(parameters),
       },
       data.windows,
       run,

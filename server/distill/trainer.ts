@@ -1,10 +1,14 @@
 import type { Metric } from '../protocol/job.ts';
 import { OneBitError, asOneBitError } from '../protocol/error.ts';
-import type { OnProgress, Progress } from '../protocol/progress.ts';
+import type { OnProgress, Progress, Sample } from '../protocol/progress.ts';
 import { tf } from './backend/tfjs.ts';
 import { adamStep, clipScale, gradientNorm, type AdamMoments } from './ops/index.ts';
 import { variableOf, type Parameters } from './parameters.ts';
-import type { RunCheckpoint, RunFolder, RunState } from './run-state.ts';
+import { DivergenceWatch } from './measure/divergence.ts';
+import { SignFlips } from './measure/sign-flips.ts';
+import type { RunState } from './run-checkpoint.ts';
+import type { RunFolder } from './run-state.ts';
+import { captureRun, restoreRun } from './run-tensors.ts';
 import { learningRate, shareDone, type Schedule } from './schedule.ts';
 import type { WindowStream } from './data/windows.ts';
 
@@ -39,7 +43,7 @@ export interface TrainerOptions {
   beta2: number;
   /** Steps between checkpoints; undefined: one about every minute. */
   checkpointSteps: number | undefined;
-  /** Measurements of the held-out perplexity over the run, besides the last. */
+  /** Measurements over the run (held-out perplexity, sign flips, a sample), besides the last. */
   measurements: number;
 }
 
@@ -52,6 +56,8 @@ export interface TrainingTask<Target = undefined> {
   loss(batch: Batch, target: Target): BatchLoss;
   /** Perplexity on held-out data; undefined when there is none. */
   perplexity: ((signal?: AbortSignal) => Promise<number>) | undefined;
+  /** A completion by the model as it is now; the run's first also tells the prompt and the teacher's. */
+  sample?: (isFirst: boolean) => Promise<Sample>;
 }
 
 const secondsBetweenCheckpoints = 60;
@@ -60,8 +66,10 @@ const secondsBetweenCheckpoints = 60;
  * Trains until the schedule ends: Adam with clipping and accumulation, one line of metrics a step,
  * checkpoints, and resuming from the run folder's last one. With a schedule in steps, a resumed run
  * has the same curve to the bit as an uninterrupted one on the same number of threads.
- * On abort it saves a checkpoint and throws cancelled; on a loss or gradient that is not finite it
- * throws diverged and leaves the last checkpoint as it is.
+ * On abort it saves a checkpoint and throws cancelled. On a loss or gradient that is not finite, or a loss
+ * that rises and stays up (DivergenceWatch), it throws diverged and leaves the last good checkpoint as it is.
+ * Throws busy if another process works on the run, and no-space before the first step if the disk cannot
+ * hold the checkpoints.
  */
 export async function runTraining<Target>(
   task: TrainingTask<Target>,
@@ -73,24 +81,26 @@ export async function runTraining<Target>(
   const { schedule } = options;
   const trained = new Map([...task.parameters].filter(([, variable]) => variable.trainable));
   const moments = new Map([...trained].map(([name, variable]) => [name, zeroMoments(variable)]));
+  await run.claim();
   try {
     let state: RunState = { step: 0, seconds: 0, tokens: 0, windows: windows.state() };
-    const saved = await run.load(context.signal);
-    if (saved !== undefined) {
-      restore(saved, task.parameters, moments);
-      windows.restore(saved.state.windows);
-      state = saved.state;
-    }
+    const flips = await SignFlips.begin(task.parameters);
+    state =
+      (await run.load((saved) => restoreRun(saved, task.parameters, moments, flips, context.signal))) ??
+      state;
+    windows.restore(state.windows);
     const metrics = await run.metricsUpTo(state.step);
+    const divergence = new DivergenceWatch();
+    for (const { loss } of metrics) divergence.add(loss);
     let savedStep = state.step;
     let savedAt = performance.now();
+    await run.checkSpace(captureRun(task.parameters, moments, flips, state));
     // The clock runs through measurements and checkpoints too: a run of N minutes takes N minutes.
     const clockStart = performance.now() - state.seconds * 1000;
     const clock = (): number => (performance.now() - clockStart) / 1000;
     const save = async (): Promise<void> => {
       if (savedStep === state.step) return;
-      const shapes = new Map([...task.parameters].map(([name, variable]) => [name, variable.shape]));
-      await run.save(await capture(task.parameters, moments, state), shapes);
+      await run.save(captureRun(task.parameters, moments, flips, state));
       savedStep = state.step;
       savedAt = performance.now();
     };
@@ -113,7 +123,7 @@ export async function runTraining<Target>(
         (error: unknown) => {
           const known = asOneBitError(error);
           if (known.code !== 'diverged') throw known;
-          throw new OneBitError('diverged', `${known.message} ${lastGood(run, savedStep)}`);
+          throw diverged(known.message, run, savedStep, options);
         },
       );
       const stepSeconds = (performance.now() - started) / 1000;
@@ -136,20 +146,32 @@ export async function runTraining<Target>(
       const due =
         share >= 1 ||
         Math.floor(share * options.measurements) > Math.floor(shareBefore * options.measurements);
-      if (due && task.perplexity !== undefined) metric.perplexity = await task.perplexity();
+      if (due) {
+        if (task.perplexity !== undefined) metric.perplexity = await task.perplexity();
+        if (flips !== undefined) metric.signFlips = await flips.measure();
+        const isFirst = !metrics.some(({ sample }) => sample !== undefined);
+        if (task.sample !== undefined) metric.sample = await task.sample(isFirst);
+      }
       await run.addMetric(metric);
       metrics.push(metric);
+      divergence.add(metric.loss);
+      if (divergence.hasDiverged) {
+        const [mean, lowest] = [divergence.mean, divergence.lowest].map((loss) => loss.toPrecision(4));
+        const what = `Training diverged: at step ${state.step} the loss is ${mean}, after ${lowest} at its best.`;
+        throw diverged(what, run, savedStep, options);
+      }
       context.onProgress?.({ ...progressOf(options, state, metric), metric });
       state.seconds = clock();
       const checkpointDue =
         options.checkpointSteps === undefined
           ? performance.now() - savedAt > secondsBetweenCheckpoints * 1000
           : state.step % options.checkpointSteps === 0;
-      if (checkpointDue) await save();
+      if (checkpointDue && !divergence.isSuspect) await save();
     }
     await save();
     return { state, metrics };
   } finally {
+    await run.release();
     for (const { first, second } of moments.values()) {
       first.dispose();
       second.dispose();
@@ -198,8 +220,7 @@ async function trainStep<Target>(
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
       throw new OneBitError(
         'diverged',
-        `Training diverged: at step ${step} the loss is ${loss} and the gradient's norm ${norm}. ` +
-          'Use a lower learning rate.',
+        `Training diverged: at step ${step} the loss is ${loss} and the gradient's norm ${norm}.`,
       );
     }
     for (const [name, variable] of trained) {
@@ -280,47 +301,17 @@ function accumulate(
   return next;
 }
 
-async function capture(
-  parameters: Parameters,
-  moments: Map<string, AdamMoments>,
-  state: RunState,
-): Promise<RunCheckpoint> {
-  const values = async (tensor: tf.Tensor) => (await tensor.data()) as Float32Array;
-  const checkpoint: RunCheckpoint = { state, parameters: new Map(), moments: new Map() };
-  for (const [name, variable] of parameters) checkpoint.parameters.set(name, await values(variable));
-  for (const [name, { first, second }] of moments) {
-    checkpoint.moments.set(name, { first: await values(first), second: await values(second) });
-  }
-  return checkpoint;
-}
-
-function restore(
-  saved: RunCheckpoint,
-  parameters: Parameters,
-  moments: ReadonlyMap<string, AdamMoments>,
-): void {
-  const assign = (variable: tf.Variable, values: Float32Array | undefined, name: string): void => {
-    if (values?.length !== variable.size) {
-      throw new OneBitError(
-        'bad-file',
-        `The run's last checkpoint lacks ${name} or has it in another shape.`,
-      );
-    }
-    const tensor = tf.tensor(values, variable.shape);
-    variable.assign(tensor);
-    tensor.dispose();
-  };
-  for (const [name, variable] of parameters) assign(variable, saved.parameters.get(name), name);
-  for (const [name, own] of moments) {
-    assign(own.first, saved.moments.get(name)?.first, `first.${name}`);
-    assign(own.second, saved.moments.get(name)?.second, `second.${name}`);
-  }
-}
-
-function lastGood(run: RunFolder, step: number): string {
-  return step > 0
-    ? `The last good checkpoint is ${run.checkpointPath(step)}.`
-    : 'There was no checkpoint yet.';
+function diverged(what: string, run: RunFolder, savedStep: number, options: TrainerOptions): OneBitError {
+  const { peak } = options.schedule;
+  const kept =
+    savedStep > 0
+      ? `The last good checkpoint is ${run.checkpointPath(savedStep)}.`
+      : 'There was no checkpoint yet.';
+  return new OneBitError(
+    'diverged',
+    `${what} Use a lower learning rate (--learning-rate ${Number((peak / 4).toPrecision(2))} instead of ${peak}), ` +
+      `a longer --warmup or a smaller --clip, with --restart or in another folder. ${kept}`,
+  );
 }
 
 /** Figures of a metric that progress tells in fields of its own. */
@@ -332,8 +323,10 @@ function progressOf(options: TrainerOptions, state: RunState, metrics: Partial<M
     options.schedule.steps ?? (share > 0 ? Math.max(state.step, Math.round(state.step / share)) : 0);
   const shown: Record<string, number> = {};
   for (const [name, value] of Object.entries(metrics)) {
-    if (value !== undefined && !clockFigures.has(name)) shown[name] = value;
+    if (typeof value === 'number' && !clockFigures.has(name)) shown[name] = value;
   }
+  const turned = metrics.signFlips?.sinceLast ?? [];
+  if (turned.length > 0) shown.signFlips = turned.reduce((sum, share) => sum + share, 0) / turned.length;
   return {
     phase: options.phase,
     done: state.step,

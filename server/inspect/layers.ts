@@ -1,9 +1,10 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
+import { bitCount } from '../checkpoint/sign-packing.ts';
 import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
 import type { InspectLayersResult, LayerStatistics } from '../protocol/inspect.ts';
 import type { OnProgress } from '../protocol/progress.ts';
-import { bitCount, matrixNames, MatrixRows, type MatrixName } from './sign-rows.ts';
+import { matrixNames, MatrixRows, type MatrixName } from './sign-rows.ts';
 
 export interface InspectLayersOptions {
   /** The full-precision model that the student came from: adds reconstruction error and sign agreement. */

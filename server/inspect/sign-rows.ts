@@ -84,10 +84,3 @@ export class MatrixRows {
     return bytes;
   }
 }
-
-/** Bits set in a byte. */
-export const bitCount = Uint8Array.from({ length: 256 }, (_, byte) => {
-  let count = 0;
-  for (let rest = byte; rest !== 0; rest &= rest - 1) count++;
-  return count;
-});

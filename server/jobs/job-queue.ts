@@ -4,7 +4,7 @@ import { jobArguments, resolveSpec } from './job-command.ts';
 import { JobProcess, type JobExit, type OneBitCommand } from './job-process.ts';
 import { JobRecorder } from './job-recorder.ts';
 import { JobStore } from './job-store.ts';
-import { identify, whetherRuns, type ProcessIdentity } from './process-identity.ts';
+import { identify, whetherRuns, type ProcessIdentity } from '../process-identity.ts';
 
 export interface JobQueueOptions {
   /** The folder that holds one folder a job. */

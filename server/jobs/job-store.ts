@@ -3,7 +3,7 @@ import { appendFile, mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asOneBitError } from '../protocol/error.ts';
 import { jobSchema, metricSchema, type Job, type JobSpec, type Metric } from '../protocol/job.ts';
-import { processIdentitySchema, type ProcessIdentity } from './process-identity.ts';
+import { processIdentitySchema, type ProcessIdentity } from '../process-identity.ts';
 import { writeJson } from './write-json.ts';
 
 const jobFile = 'job.json';

@@ -1,5 +1,23 @@
 import { z } from 'zod';
 
+/** Shares (0 … 1) of each layer's signs that have turned, first layer first. */
+export const signFlipSharesSchema = z.object({
+  /** Since the measurement before, or the start. */
+  sinceLast: z.array(z.number()),
+  sinceStart: z.array(z.number()),
+});
+export type SignFlipShares = z.infer<typeof signFlipSharesSchema>;
+
+/** A greedy completion of a prompt from the held-out text, the same prompt over the whole run. */
+export const sampleSchema = z.object({
+  /** The model's, as it is now. */
+  completion: z.string(),
+  /** With a run's first sample only: the prompt, and the teacher's completion where there is a teacher. */
+  prompt: z.string().optional(),
+  teacher: z.string().optional(),
+});
+export type Sample = z.infer<typeof sampleSchema>;
+
 /** One line of metrics.jsonl. All losses are means per token, natural log. */
 export const metricSchema = z.object({
   step: z.number(),
@@ -15,6 +33,10 @@ export const metricSchema = z.object({
   tokens: z.number(),
   /** Perplexity on held-out data, at the steps where it was measured. */
   perplexity: z.number().optional(),
+  /** Measured with the perplexity; of a 1-bit student only. */
+  signFlips: signFlipSharesSchema.optional(),
+  /** Measured with the perplexity. */
+  sample: sampleSchema.optional(),
 });
 export type Metric = z.infer<typeof metricSchema>;
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -9,8 +9,11 @@ import { authorsWeights } from '../../../server/distill/distillation-weights.ts'
 import { distillStudent, type DistillOptions } from '../../../server/distill/distill-student.ts';
 import { trainModel, type TrainModelOptions } from '../../../server/distill/train-model.ts';
 import { metricSchema, type Metric } from '../../../server/protocol/job.ts';
+import { identify } from '../../../server/process-identity.ts';
 import type { Progress } from '../../../server/protocol/progress.ts';
 import { writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
+import { LlamaReference } from '../../reference/llama-forward.ts';
+import { readPlainTensors } from '../../reference/plain-safetensors.ts';
 import { fastestBackends } from './training-backends.ts';
 
 const text = 'const a = [1, 2, 3];\nfor (const b of a) {\n  console.log(b);\n}\n'.repeat(12);
@@ -200,6 +203,69 @@ describe.each(fastestBackends)('training on the %s backend', (_name, activate) =
     });
   });
 
+  it('refuses a checkpoint of another run, and a run that another process works on', async () => {
+    const options = trainOptions('model', 5);
+    await trainModel(options, {});
+    const other = trainOptions('other', 5);
+    other.data.seed = 2;
+    await trainModel(other, {});
+    const strange = join(options.run, 'checkpoints', 'step-9');
+    await cp(join(other.run, 'checkpoints', 'step-5'), strange, { recursive: true });
+    await expect(trainModel(options, {})).rejects.toMatchObject({
+      code: 'bad-request',
+      message: expect.stringMatching(/step-9 is a checkpoint of another run.*--restart/) as unknown,
+    });
+    await rm(strange, { recursive: true });
+    const owner = join(options.run, 'process.json');
+    await writeFile(owner, JSON.stringify(identify(process.ppid)));
+    await expect(trainModel(options, {})).rejects.toMatchObject({
+      code: 'busy',
+      message: expect.stringContaining(`Process ${process.ppid} works on the run`) as unknown,
+    });
+    // Of a process that was killed.
+    await writeFile(owner, JSON.stringify({ ...identify(process.ppid), bootId: 'an earlier boot' }));
+    await trainModel(options, {});
+    expect(existsSync(owner)).toBe(false);
+  });
+
+  it('measures sign flips by layer, and completes the held-out prompt', async () => {
+    const { output } = await trainModel(trainOptions('teacher', 20), {});
+    const options = distillOptions(output, 'student', 8);
+    options.latentStart = 'weights';
+    options.trainer.schedule.peak = 5e-3;
+    options.trainer.measurements = 4;
+    options.trainer.checkpointSteps = 2;
+    await distillStudent(options, {});
+    const measured = (await curve(options.run)).filter(({ perplexity }) => perplexity !== undefined);
+    expect(measured.map(({ step }) => step)).toEqual([2, 4, 6, 8]);
+    expect((await curve(options.run)).filter(({ signFlips, sample }) => signFlips ?? sample)).toHaveLength(4);
+    // Against the weights in the teacher and the latent ones in the checkpoints, sign by sign.
+    const weightsIn = (path: string): number[] =>
+      [...readPlainTensors(path)]
+        .filter(([name]) => /^model.*proj\.weight$/.test(name))
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .flatMap(([, { values }]) => [...values]);
+    const [sixth, eighth] = [6, 8].map((step) => weightsIn(join(options.run, 'checkpoints', `step-${step}`)));
+    const start = weightsIn(output);
+    const share = (a: number[] = [], b: number[] = []) =>
+      a.filter((value, i) => value < 0 !== (b[i] ?? 0) < 0).length / a.length;
+    const last = measured[3]?.signFlips;
+    expect(last?.sinceLast).toEqual([share(eighth, sixth)]);
+    expect(last?.sinceStart).toEqual([share(eighth, start)]);
+    expect(share(eighth, start)).toBeGreaterThan(0);
+
+    // Half a window of the held-out text is the prompt; the rest is what a plain forward pass finds likeliest.
+    const prompt = text.slice(0, 8);
+    const ids = new LlamaReference(output).greedy([...new TextEncoder().encode(prompt)], 9);
+    const samples = measured.map(({ sample }) => sample);
+    expect(samples[0]).toEqual({
+      completion: expect.any(String) as unknown,
+      prompt,
+      teacher: Buffer.from(ids).toString(),
+    });
+    expect(samples.slice(1).every((sample) => sample?.prompt === undefined)).toBe(true);
+  });
+
   it('says that training diverged and keeps the last good checkpoint', async () => {
     const options = trainOptions('model', 40);
     // A step this long overflows f32 within a few steps; no clipping or warm-up in its way.
@@ -208,7 +274,7 @@ describe.each(fastestBackends)('training on the %s backend', (_name, activate) =
     const error = await trainModel(options, {}).catch((caught: unknown) => caught);
     expect(error).toMatchObject({
       code: 'diverged',
-      message: expect.stringMatching(/lower learning rate/) as unknown,
+      message: expect.stringMatching(/lower learning rate \(--learning-rate 2\.5e\+29 instead/) as unknown,
     });
     const named = /checkpoint is (\S+)\.$/.exec((error as Error).message)?.[1] ?? '';
     expect(existsSync(join(named, 'model.safetensors'))).toBe(true);
