@@ -18,6 +18,28 @@ export interface PerplexityResult {
   ppl: number;
   /** Predicted tokens: those that have at least one token before them in their window. */
   tokens: number;
+  /** Standard error of `ppl`: ppl · s / √tokens, s the sample deviation of the tokens' log-likelihoods. */
+  stderr: number;
+  window: number;
+  stride: number;
+  windows: number;
+}
+
+/** The window that published perplexities are measured with; models of fewer positions take all of theirs. */
+export const usualWindow = 2048;
+
+/**
+ * The window that is asked for, or the usual one as far as the model has positions.
+ * @throws bad-request for a window that the model has no positions for
+ */
+export function chooseWindow(asked: number | undefined, positions: number): number {
+  if (asked !== undefined && asked > positions) {
+    throw new OneBitError(
+      'bad-request',
+      `A window of ${asked} tokens does not fit: there are ${positions} positions. Ask for at most that.`,
+    );
+  }
+  return asked ?? Math.min(usualWindow, positions);
 }
 
 /** Positions whose logits are asked for at once: 256 × vocabulary floats. */
@@ -25,7 +47,10 @@ const block = 256;
 
 /**
  * Perplexity of token sequences by sliding windows (as Hugging Face's guide computes it): each token
- * is scored once, in the first window that holds it together with a token before it.
+ * is scored once, in the first window that holds it together with a token before it. So with
+ * stride < window all but the first `window` tokens have at least window − stride tokens before them;
+ * with stride = window (GPTQ's and the paper's convention, but for the last, shorter window, which counts
+ * here) the first token of each window is only context.
  * @throws bad-request when nothing can be predicted, or a window does not fit the context.
  */
 export async function perplexity(
@@ -38,7 +63,9 @@ export async function perplexity(
   const total = sequences.reduce((sum, sequence) => sum + sequence.length, 0);
   let done = 0;
   let nll = 0;
+  let squares = 0;
   let tokens = 0;
+  let windows = 0;
   const cache = engine.open();
   try {
     for (const sequence of sequences) {
@@ -59,11 +86,14 @@ export async function perplexity(
           if (!wanted || logits === undefined) continue;
           for (let position = Math.max(from, firstScored - 1); position < to; position++) {
             const row = logits.subarray((position - from) * vocab, (position - from + 1) * vocab);
-            nll += negativeLogLikelihood(row, sequence[position + 1] ?? 0);
+            const surprise = negativeLogLikelihood(row, sequence[position + 1] ?? 0);
+            nll += surprise;
+            squares += surprise * surprise;
             tokens++;
           }
         }
         scoredTo = end;
+        windows++;
         onProgress?.({
           phase: 'perplexity',
           done: done + end,
@@ -78,7 +108,10 @@ export async function perplexity(
   } finally {
     cache.dispose();
   }
-  return { nll: nll / tokens, ppl: Math.exp(nll / tokens), tokens };
+  const mean = nll / tokens;
+  const ppl = Math.exp(mean);
+  const variance = Math.max(squares - tokens * mean * mean, 0) / Math.max(tokens - 1, 1);
+  return { nll: mean, ppl, tokens, stderr: ppl * Math.sqrt(variance / tokens), window, stride, windows };
 }
 
 function check(
