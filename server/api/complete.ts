@@ -1,6 +1,6 @@
 import type { CheckedCompletionParams, CompletionResult } from '../protocol/completion.ts';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
-import { buildPrompt, type Gap } from './completion-prompt.ts';
+import { buildPrompt, type Gap } from '../tokenizer/completion-prompt.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModelHost } from './model-host.ts';
 

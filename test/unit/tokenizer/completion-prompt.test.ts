@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildPrompt } from '../../../server/api/completion-prompt.ts';
+import { buildPrompt } from '../../../server/tokenizer/completion-prompt.ts';
 import { loadTokenizer } from '../../../server/tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../../../server/tokenizer/tokenizer.ts';
 import { byteTokens, writeByteTokenizer } from '../../reference/byte-tokenizer.ts';

@@ -1,4 +1,4 @@
-import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { Tokenizer } from './tokenizer.ts';
 
 /** The text around the gap. */
 export interface Gap {
