@@ -1,0 +1,114 @@
+import { z } from 'zod';
+import type { Engine } from '../engine/engine.ts';
+import { Scheduler } from '../engine/scheduler.ts';
+import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
+import { buildPrompt, type Prompt } from '../tokenizer/completion-prompt.ts';
+import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { parseJsonLines } from './json-lines.ts';
+import { readText } from './read-text.ts';
+
+const line = z.object({
+  prompt: z.string(),
+  suffix: z.string(),
+  canonical_solution: z.string().regex(/\S/, 'there is nothing to fill in'),
+});
+
+/** A gap in code, and the line that was there. */
+export interface InfillQuestion {
+  prefix: string;
+  suffix: string;
+  /** The first line of what was there, without white space at its end. */
+  expected: string;
+}
+
+/**
+ * HumanEval single-line infilling (Bavarian et al. 2022) from OpenAI's JSON lines: `prompt`, `suffix`,
+ * `canonical_solution`.
+ * @throws not-found, unreadable, unsupported, bad-file naming file, line and field
+ */
+export async function readInfilling(path: string, limit?: number): Promise<InfillQuestion[]> {
+  return parseJsonLines(await readText(path), path, line, limit).map(({ value }) => ({
+    prefix: value.prompt,
+    suffix: value.suffix,
+    expected: firstLine(value.canonical_solution),
+  }));
+}
+
+/** Tokens beyond those of the longest expected line, for a model that writes a line in shorter ones. */
+const spareTokens = 16;
+
+/**
+ * Which gaps the model fills with the line that was there. It continues greedily from the prompt that
+ * completions use (prefix, suffix, middle), up to the line's end; white space at the end does not count.
+ * A question ends as soon as its line cannot become the expected one any more.
+ * @param sequences requests that run together
+ * @throws unsupported for a tokenizer without fill-in-the-middle tokens; cancelled
+ */
+export async function fillIn(
+  engine: Engine,
+  tokenizer: Tokenizer,
+  questions: readonly InfillQuestion[],
+  options: { sequences: number; signal?: AbortSignal; onQuestion?: (done: number) => void },
+): Promise<boolean[]> {
+  if (tokenizer.infill === undefined) {
+    throw new OneBitError(
+      'unsupported',
+      'The tokenizer has no fill-in-the-middle tokens: infilling can only be measured with a model that was trained for it.',
+    );
+  }
+  const longest = Math.max(0, ...questions.map(({ expected }) => tokenizer.encode(expected).length));
+  const maxTokens = longest + spareTokens;
+  const { sequences, signal, onQuestion } = options;
+  const scheduler = new Scheduler(engine, tokenizer, { sequences, queue: sequences });
+  const right: boolean[] = questions.map(() => false);
+  let next = 0;
+  let done = 0;
+  const work = async (): Promise<void> => {
+    for (let question = questions[next]; question !== undefined; question = questions[next]) {
+      const i = next++;
+      throwIfCancelled(signal);
+      const { prefix, suffix } = question;
+      const prompt = buildPrompt(tokenizer, { extra: [], prefix, suffix }, maxTokens, engine.contextLength);
+      const stopIds = [...engine.config.eosTokenIds, ...tokenizer.eosIds, ...prompt.stopIds];
+      right[i] = await writesLine(scheduler, { ...prompt, stopIds }, question.expected, signal);
+      onQuestion?.(++done);
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.min(sequences, questions.length) }, work));
+  } finally {
+    await scheduler.dispose();
+  }
+  return right;
+}
+
+/** Whether the line that follows the prompt is the expected one. */
+async function writesLine(
+  scheduler: Scheduler,
+  { ids, maxTokens, stopIds }: Prompt,
+  expected: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const lost = new AbortController();
+  let written = '';
+  const { finishReason } = await scheduler.submit(
+    {
+      prompt: ids,
+      maxTokens,
+      sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 },
+      stop: ['\n'],
+      stopIds,
+    },
+    ({ text }) => {
+      written += text;
+      if (!expected.startsWith(written) && written.trimEnd() !== expected) lost.abort();
+    },
+    signal === undefined ? lost.signal : AbortSignal.any([signal, lost.signal]),
+  );
+  throwIfCancelled(signal);
+  return finishReason === 'stop' && written.trimEnd() === expected;
+}
+
+function firstLine(text: string): string {
+  return (text.split('\n')[0] ?? '').trimEnd();
+}
