@@ -32,7 +32,8 @@ export type CheckpointKind = 'full' | 'onebit' | 'onebit-training';
 export interface Checkpoint {
   /** The folder or file that was opened. */
   readonly path: string;
-  readonly format: 'safetensors' | 'llama2.c';
+  /** `computed`: values are made when they are read; the tensors' files and offsets are not theirs. */
+  readonly format: 'safetensors' | 'llama2.c' | 'computed';
   readonly kind: CheckpointKind;
   readonly config: ModelConfig;
   readonly tensors: ReadonlyMap<string, TensorInfo>;

@@ -4,6 +4,7 @@ import { jobVariable } from '../protocol/job.ts';
 import { packageVersion } from '../package-root.ts';
 import { register as registerDistill } from './distill.ts';
 import { register as registerBench } from './bench.ts';
+import { register as registerCompare } from './compare.ts';
 import { register as registerEval } from './eval.ts';
 import { register as registerGenerate } from './generate.ts';
 import { register as registerInspect } from './inspect.ts';
@@ -19,6 +20,7 @@ const program = new Command('onebit')
 // Each subcommand lives in a file of its own that exports `register(program)`.
 registerDistill(program);
 registerBench(program);
+registerCompare(program);
 registerEval(program);
 registerGenerate(program);
 registerInspect(program);

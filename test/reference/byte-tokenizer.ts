@@ -6,11 +6,14 @@ export const byteTokens = { prefix: 256, suffix: 257, middle: 258, end: 259, voc
 
 /**
  * Writes the tokenizer into a model's folder, whose vocabulary must be `byteTokens.vocabSize`; `end` adds a token
- * that ends texts.
+ * that ends texts, `swapped` gives each byte another token.
  */
-export function writeByteTokenizer(folder: string, options: { infill?: boolean; end?: boolean } = {}): void {
+export function writeByteTokenizer(
+  folder: string,
+  options: { infill?: boolean; end?: boolean; swapped?: boolean } = {},
+): void {
   const vocab: Record<string, number> = {};
-  byteCharacters().forEach((character, byte) => (vocab[character] = byte));
+  byteCharacters().forEach((character, byte) => (vocab[character] = options.swapped ? 255 - byte : byte));
   const special = (id: number, content: string): object => ({
     ...{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
   });
