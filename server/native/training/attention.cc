@@ -70,10 +70,8 @@ void CausalAttention(AttentionShape shape, const float* q, const float* k, const
     float* scores = Scratch(Slot::kAttentionRows, static_cast<std::size_t>(block) * (row_stride + head_dim));
     float* queries = scores + block * row_stride;
     const i64 first = sequence * window;
-    PackColumns({turned_k + first * kv_width + kv_head * head_dim, kv_width, true}, 0, head_dim, 0, window,
-                kernels.tile_cols, keys);
-    PackColumns({v + first * kv_width + kv_head * head_dim, kv_width}, 0, window, 0, head_dim, kernels.tile_cols,
-                values);
+    PackColumns({turned_k + first * kv_width + kv_head * head_dim, kv_width, true}, 0, head_dim, 0, window, keys);
+    PackColumns({v + first * kv_width + kv_head * head_dim, kv_width}, 0, window, 0, head_dim, values);
     for (i64 head = kv_head * group; head < (kv_head + 1) * group; head++) {
       for (i64 r0 = 0; r0 < window; r0 += block) {
         const i64 count = std::min<i64>(block, window - r0), seen = r0 + count;
@@ -126,18 +124,17 @@ void CausalAttentionGradient(AttentionShape shape, const float* dy, const float*
     std::memset(key_gradient, 0, 2 * window * head_dim * sizeof(float));
     const i64 first = sequence * window;
     const Operand key_rows = {turned_k + first * kv_width + kv_head * head_dim, kv_width, false};
-    PackColumns({key_rows.data, kv_width, true}, 0, head_dim, 0, window, kernels.tile_cols, transposed_keys);
-    PackColumns({v + first * kv_width + kv_head * head_dim, kv_width, true}, 0, head_dim, 0, window,
-                kernels.tile_cols, transposed_values);
-    PackColumns(key_rows, 0, window, 0, head_dim, kernels.tile_cols, keys);
+    PackColumns({key_rows.data, kv_width, true}, 0, head_dim, 0, window, transposed_keys);
+    PackColumns({v + first * kv_width + kv_head * head_dim, kv_width, true}, 0, head_dim, 0, window, transposed_values);
+    PackColumns(key_rows, 0, window, 0, head_dim, keys);
     for (i64 head = kv_head * group; head < (kv_head + 1) * group; head++) {
       for (i64 r0 = 0; r0 < window; r0 += block) {
         const i64 count = std::min<i64>(block, window - r0), seen = r0 + count;
         const i64 offset = (first + r0) * width + head * head_dim;
         CopyRows(turned_q + offset, width, count, block, head_dim, queries);
         CopyRows(dy + offset, width, count, block, head_dim, outputs);
-        PackColumns({queries, head_dim}, 0, count, 0, head_dim, kernels.tile_cols, query_panels);
-        PackColumns({outputs, head_dim}, 0, count, 0, head_dim, kernels.tile_cols, output_panels);
+        PackColumns({queries, head_dim}, 0, count, 0, head_dim, query_panels);
+        PackColumns({outputs, head_dim}, 0, count, 0, head_dim, output_panels);
         product(count, seen, head_dim, queries, head_dim, 1, transposed_keys, head_dim, scores, row_stride, false);
         product(count, seen, head_dim, outputs, head_dim, 1, transposed_values, head_dim, changes, row_stride, false);
         for (i64 r = 0; r < count; r++) {

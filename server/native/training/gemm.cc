@@ -23,28 +23,11 @@ i64 CeilDiv(i64 a, i64 b) { return (a + b - 1) / b; }
 i64 BlockSize(i64 n, i64 limit, i64 unit) { return CeilDiv(CeilDiv(n, CeilDiv(n, limit)), unit) * unit; }
 
 // Rows [first, first + rows) of op(A), columns [depth, depth + k), into panels of `height` rows, each [k, height].
-// Reads memory in the order it lies in.
-void PackRows(Operand a, i64 first, i64 rows, i64 depth, i64 k, int height, float* out) {
-  if (a.transposed) {
-    for (i64 p = 0; p < k; p++) {
-      const float* from = a.data + (depth + p) * a.stride + first;
-      float* to = out + p * height;
-      i64 i = 0;
-      for (; i + height <= rows; i += height, to += height * k) std::memcpy(to, from + i, height * sizeof(float));
-      if (i < rows) {
-        for (i64 r = 0; r < height; r++) to[r] = i + r < rows ? from[i + r] : 0;
-      }
-    }
-    return;
-  }
-  for (i64 i = 0; i < CeilDiv(rows, height) * height; i++) {
-    float* to = out + i / height * height * k + i % height;
-    if (i < rows) {
-      const float* from = a.data + (first + i) * a.stride + depth;
-      for (i64 p = 0; p < k; p++) to[p * height] = from[p];
-    } else {
-      for (i64 p = 0; p < k; p++) to[p * height] = 0;
-    }
+void PackRows(const Kernels& kernels, Operand a, i64 first, i64 rows, i64 depth, i64 k, float* out) {
+  const int height = kernels.tile_rows;
+  for (i64 i = 0; i < rows; i += height, out += height * k) {
+    const float* from = a.transposed ? a.data + depth * a.stride + first + i : a.data + (first + i) * a.stride + depth;
+    kernels.pack_panel(from, a.stride, !a.transposed, k, std::min<i64>(height, rows - i), height, out);
   }
 }
 
@@ -76,7 +59,7 @@ class SharedPanels {
     if (state.load(std::memory_order_acquire) == kReady) return data;
     char expected = kEmpty;
     if (state.compare_exchange_strong(expected, kBusy, std::memory_order_acq_rel)) {
-      PackColumns(b_, p0, deep, j, std::min<i64>(width_, n_ - j), width_, data);
+      PackColumns(b_, p0, deep, j, std::min<i64>(width_, n_ - j), data);
       state.store(kReady, std::memory_order_release);
     }
     // Packing takes microseconds, unless its thread has lost the core.
@@ -115,7 +98,7 @@ void GemmByRows(i64 m, i64 n, i64 k, Operand a, Operand b, float* c, i64 ldc, bo
     for (i64 p0 = 0; p0 == 0 || p0 < k; p0 += depth) {
       const i64 deep = std::min(depth, k - p0);
       const bool add = accumulate || p0 > 0;
-      PackRows(a, i0 + whole, rows - whole, p0, deep, height, packed);
+      PackRows(kernels, a, i0 + whole, rows - whole, p0, deep, packed);
       for (i64 j = 0; j < n; j += width) {
         const float* panel = columns.Get(j, p0);
         const int tile_cols = static_cast<int>(std::min<i64>(width, n - j));
@@ -153,8 +136,8 @@ void GemmByDepth(i64 m, i64 n, i64 k, Operand a, Operand b, float* c, i64 ldc, i
     float* columns = packed + rows * depth;
     for (i64 p0 = begin; p0 < end; p0 += depth) {
       const i64 deep = std::min(depth, end - p0);
-      PackRows(a, 0, m, p0, deep, height, packed);
-      PackColumns(b, p0, deep, 0, n, width, columns);
+      PackRows(kernels, a, 0, m, p0, deep, packed);
+      PackColumns(b, p0, deep, 0, n, columns);
       for (i64 j = 0; j < n; j += width)
         for (i64 i = 0; i < m; i += height)
           kernels.tile(deep, packed + i * deep, 1, height, columns + j * deep, width, sum + i * n + j, n,
@@ -173,34 +156,13 @@ void GemmByDepth(i64 m, i64 n, i64 k, Operand a, Operand b, float* c, i64 ldc, i
 
 }  // namespace
 
-void PackColumns(Operand b, i64 first_row, i64 rows, i64 first_col, i64 cols, int width, float* out) {
-  if (!b.transposed) {
-    for (i64 p = 0; p < rows; p++) {
-      const float* from = b.data + (first_row + p) * b.stride + first_col;
-      float* to = out + p * width;
-      for (i64 j = 0; j < cols; j += width, to += rows * width) {
-        const i64 count = std::min<i64>(width, cols - j);
-        std::memcpy(to, from + j, count * sizeof(float));
-        if (count < width) std::memset(to + count, 0, (width - count) * sizeof(float));
-      }
-    }
-    return;
-  }
+void PackColumns(Operand b, i64 first_row, i64 rows, i64 first_col, i64 cols, float* out) {
+  const Kernels& kernels = Selected();
+  const int width = kernels.tile_cols;
   for (i64 j = 0; j < cols; j += width, out += rows * width) {
-    const i64 count = std::min<i64>(width, cols - j);
-    // Sixteen rows at a time, so that the lines written stay in L1.
-    for (i64 p = 0; p < rows; p += 16) {
-      const i64 some = std::min<i64>(16, rows - p);
-      for (i64 r = 0; r < width; r++) {
-        float* to = out + p * width + r;
-        if (r < count) {
-          const float* from = b.data + (first_col + j + r) * b.stride + first_row + p;
-          for (i64 q = 0; q < some; q++) to[q * width] = from[q];
-        } else {
-          for (i64 q = 0; q < some; q++) to[q * width] = 0;
-        }
-      }
-    }
+    const float* from = b.transposed ? b.data + (first_col + j) * b.stride + first_row
+                                     : b.data + first_row * b.stride + first_col + j;
+    kernels.pack_panel(from, b.stride, b.transposed, rows, std::min<i64>(width, cols - j), width, out);
   }
 }
 

@@ -24,7 +24,7 @@ struct RowEpilogue {
 void Gemm(i64 m, i64 n, i64 k, Operand a, Operand b, float* c, i64 ldc, bool accumulate = false,
           RowEpilogue epilogue = {nullptr, nullptr});
 
-// Lays op(B)[k, n] out in panels of `width` columns, each [k, width], the last one filled up with zeros.
-void PackColumns(Operand b, i64 first_row, i64 rows, i64 first_col, i64 cols, int width, float* out);
+// Lays op(B)[k, n] out in panels of tile_cols columns, each [k, width], the last one filled up with zeros.
+void PackColumns(Operand b, i64 first_row, i64 rows, i64 first_col, i64 cols, float* out);
 
 }  // namespace onebit::training

@@ -27,6 +27,9 @@ struct Kernels {
   int tile_cols;
   void (*tile)(i64 k, const float* a, i64 a_row, i64 a_step, const float* b, i64 b_step, float* c, i64 ldc, int rows,
                int cols, bool accumulate);
+  // A panel of an operand for `tile`: to[p * width + r] for p < k, with zeros from r = count on. Element (p, r) is at
+  // from[p * stride + r], or at from[r * stride + p] with `across`. width is tile_rows or tile_cols.
+  void (*pack_panel)(const float* from, i64 stride, bool across, i64 k, i64 count, int width, float* to);
   // Multiplies and adds `n` times in registers alone, with as many sums side by side as a tile has: what the
   // machine can do at most. `flops` is how many operations that were; the result only keeps them from vanishing.
   float (*fma_chain)(i64 n, i64* flops);

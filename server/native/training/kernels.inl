@@ -3,6 +3,7 @@
 #include "training/kernels.h"
 #include "training/simd.inl"
 #include "training/gemm_tile.inl"
+#include "training/pack.inl"
 #include "training/norm.inl"
 #include "training/softmax.inl"
 #include "training/elementwise.inl"
@@ -11,7 +12,7 @@ namespace onebit::training {
 
 const Kernels ONEBIT_TABLE = {
     kTileRows,     kTileVectors * kLanes,
-    Tile,          FmaChain,      LayerNorm,
+    Tile,          PackPanel,     FmaChain,      LayerNorm,
     LayerNormGradient, RmsNorm,
     RmsNormGradient, RopeHead, SignRow,
     SignRowGradient, Swiglu,
