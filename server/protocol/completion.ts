@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from './schema.ts';
 
 const stopList = z.array(z.string().min(1).max(200)).max(16);
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from './schema.ts';
 
 /**
  * What `server.json` in the state folder says about the running server (readable by the user only).

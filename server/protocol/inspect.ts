@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from './schema.ts';
 import type { Progress } from './progress.ts';
 
 const distribution = z.object({ mean: z.number(), std: z.number(), min: z.number(), max: z.number() });

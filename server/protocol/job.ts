@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from './schema.ts';
 import { metricSchema, progressSchema } from './progress.ts';
 
 export { metricSchema, type Metric } from './progress.ts';

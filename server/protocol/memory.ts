@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from './schema.ts';
 
 /**
  * Bytes by part; `fp16Bytes` is what the same part would take in an fp16 checkpoint. `signs` and

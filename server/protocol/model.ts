@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from './schema.ts';
 import { memoryReportSchema } from './memory.ts';
 
 export const modelKindSchema = z.enum(['onebit', 'onebit-training', 'full']);

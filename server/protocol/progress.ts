@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { z } from './schema.ts';
 
 /** Shares (0 … 1) of each layer's signs that have turned, first layer first. */
 export const signFlipSharesSchema = z.object({
