@@ -36,7 +36,7 @@ void ThreadPool::Start(int n) {
   stop_.store(false);
   // No region runs now: a worker that starts late still sees the first one as new.
   const unsigned seen = generation_.load();
-  for (int i = 1; i < threads_; i++) workers_.emplace_back([this, i, seen] { Work(i, seen); });
+  for (int i = 1; i < threads_; i++) workers_.emplace_back([this, seen] { Work(seen); });
 }
 
 void ThreadPool::Stop() {
@@ -58,26 +58,8 @@ void ThreadPool::SetThreads(int n) {
   Start(n);
 }
 
-void ThreadPool::Run(Task task, void* context) {
-  std::lock_guard<std::mutex> region(run_mutex_);
-  if (threads_ == 1) {
-    task(context, 0, 1);
-    return;
-  }
-  task_ = task;
-  context_ = context;
-  pending_.store(threads_ - 1, std::memory_order_relaxed);
-  Announce(0);
-  task(context, 0, threads_);
-  for (int i = 0; pending_.load(std::memory_order_acquire) > 0; i++) {
-    if (i < kSpins) Pause();
-    else std::this_thread::yield();
-  }
-}
-
-void ThreadPool::Announce(unsigned kind) {
-  const unsigned last = generation_.load(std::memory_order_relaxed);
-  generation_.store(((last & ~kShared) + kNext) | kind, std::memory_order_seq_cst);
+void ThreadPool::Announce() {
+  generation_.fetch_add(1, std::memory_order_seq_cst);
   if (sleeping_.load(std::memory_order_seq_cst) > 0) {
     // Taking the lock orders this wake-up after the check of any worker about to sleep.
     { std::lock_guard<std::mutex> lock(sleep_mutex_); }
@@ -85,17 +67,17 @@ void ThreadPool::Announce(unsigned kind) {
   }
 }
 
-void ThreadPool::RunShared(Task task, void* context) {
+void ThreadPool::Run(Task task, void* context) {
   std::lock_guard<std::mutex> region(run_mutex_);
   if (threads_ == 1) {
-    task(context, 0, 1);
+    task(context);
     return;
   }
   task_ = task;
   context_ = context;
   guests_.store(0, std::memory_order_release);
-  Announce(kShared);
-  task(context, 0, threads_);
+  Announce();
+  task(context);
   // Close the door: who is inside finishes, nobody else enters.
   int inside = guests_.fetch_add(kClosed, std::memory_order_acq_rel);
   for (int i = 0; inside > 0; i++) {
@@ -105,7 +87,7 @@ void ThreadPool::RunShared(Task task, void* context) {
   }
 }
 
-void ThreadPool::Work(int index, unsigned seen) {
+void ThreadPool::Work(unsigned seen) {
   for (;;) {
     int i = 0;
     while (generation_.load(std::memory_order_acquire) == seen) {
@@ -123,19 +105,13 @@ void ThreadPool::Work(int index, unsigned seen) {
     }
     seen = generation_.load(std::memory_order_acquire);
     if (stop_.load(std::memory_order_acquire)) return;
-    if ((seen & kShared) != 0) {
-      int inside = guests_.load(std::memory_order_acquire);
-      while (inside >= 0 && !guests_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) {
-      }
-      if (inside >= 0) {
-        // Whichever shared region is open now: an older one that this thread was late for is closed.
-        task_(context_, index, threads_);
-        guests_.fetch_sub(1, std::memory_order_acq_rel);
-      }
-      continue;
+    int inside = guests_.load(std::memory_order_acquire);
+    while (inside >= 0 && !guests_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) {
     }
-    task_(context_, index, threads_);
-    pending_.fetch_sub(1, std::memory_order_acq_rel);
+    if (inside < 0) continue;
+    // Whichever region is open now: an older one that this thread was late for is closed.
+    task_(context_);
+    guests_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }
 

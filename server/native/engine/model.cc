@@ -30,7 +30,7 @@ template <typename Work>
 LoadResult ForEachPiece(const TensorSource& source, int64_t pieces, Work work) {
   std::atomic<int64_t> next{0};
   std::atomic<int> result{static_cast<int>(LoadResult::kOk)};
-  auto read = [&](int, int) {
+  const auto read = [&] {
     TensorReader reader(source);
     while (result.load() == static_cast<int>(LoadResult::kOk)) {
       const int64_t piece = next.fetch_add(1);
@@ -39,8 +39,8 @@ LoadResult ForEachPiece(const TensorSource& source, int64_t pieces, Work work) {
       if (outcome != LoadResult::kOk) result.store(static_cast<int>(outcome));
     }
   };
-  if (source.bytes < kPieceBytes) read(0, 1);
-  else ThreadPool::Shared().Parallel(read);
+  if (source.bytes < kPieceBytes) read();
+  else ThreadPool::Shared().Share(read);
   return static_cast<LoadResult>(result.load());
 }
 

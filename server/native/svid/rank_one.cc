@@ -37,14 +37,14 @@ class PowerIteration {
   template <typename F>
   void ForChunks(F&& f) {
     std::atomic<int64_t> next{0};
-    auto work = [&](int, int) {
+    const auto work = [&] {
       std::vector<float> sums(request_.columns);
       for (int64_t c = next.fetch_add(1); c < chunks_; c = next.fetch_add(1)) {
         f(c, request_.rows * c / chunks_, request_.rows * (c + 1) / chunks_, sums.data());
       }
     };
-    if (request_.rows * request_.columns >= kParallelElements) ThreadPool::Shared().Parallel(work);
-    else work(0, 1);
+    if (request_.rows * request_.columns >= kParallelElements) ThreadPool::Shared().Share(work);
+    else work();
   }
 
   // Calls f(first, count) for blocks of rows, gathering what f adds to sums into the chunk's f64 sums.
