@@ -22,6 +22,10 @@ export interface Settings {
   distill: {
     /** 0 = the server's default. */
     minutes: number;
+    /** `auto`: by the teacher's size. */
+    preset: string;
+    /** What differs from the preset, as the user wrote it. */
+    recipe: unknown;
   };
 }
 
@@ -43,7 +47,11 @@ export function readSettings(): Settings {
       stopAfterSeconds: of.get('server.stopAfterSeconds', 60),
       nodePath: of.get('server.nodePath', '').trim(),
     },
-    distill: { minutes: of.get('distill.minutes', 0) },
+    distill: {
+      minutes: of.get('distill.minutes', 0),
+      preset: of.get('distill.preset', 'auto'),
+      recipe: of.get('distill.recipe', {}),
+    },
   };
 }
 

@@ -30,38 +30,11 @@ mkdirSync(work, { recursive: true });
 const text = ['--data', resolve(values.data), '--held-out', resolve(values['held-out'])];
 
 const teacherOptions = [
-  ...[
-    '--hidden',
-    '256',
-    '--ffn',
-    '640',
-    '--layers',
-    '5',
-    '--heads',
-    '8',
-    '--kv-heads',
-    '4',
-    '--positions',
-    '512',
-  ],
-  ...['--batch', '4', '--micro-batch', '4', '--learning-rate', '0.002', '--floor', '0.02', '--warmup', '150'],
-  ...['--measurements', '8', '--infill-rate', '0.5'],
+  ...'--hidden 256 --ffn 608 --layers 6 --heads 8 --kv-heads 4 --positions 512'.split(' '),
+  ...'--batch 4 --micro-batch 4 --learning-rate 0.002 --floor 0.02 --warmup 150'.split(' '),
+  ...'--measurements 8 --infill-rate 0.5'.split(' '),
 ];
-const studentOptions = [
-  ...['--latent-start', 'weights', '--train-all', '--batch', '4', '--micro-batch', '4'],
-  ...[
-    '--learning-rate',
-    '0.001',
-    '--floor',
-    '0.02',
-    '--warmup',
-    '50',
-    '--measurements',
-    '8',
-    '--infill-rate',
-    '0.5',
-  ],
-];
+const studentOptions = '--preset small --measurements 8 --infill-rate 0.5'.split(' ');
 const teacher = onebit('train', [
   ...[...text, '--tokenizer', join(starter, 'teacher'), '--output', join(work, 'teacher')],
   ...['--minutes', values['teacher-minutes'], ...teacherOptions],
@@ -92,7 +65,8 @@ function onebit(command, options) {
 function modelCard() {
   const size = (name) => `${(statSync(join(starter, name, 'model.safetensors')).size / 1e6).toFixed(2)} MB`;
   const config = JSON.parse(readFileSync(join(starter, 'teacher', 'config.json'), 'utf8'));
-  const made = JSON.parse(readFileSync(join(starter, 'student', 'onebit.json'), 'utf8'));
+  const { recipe } = JSON.parse(readFileSync(join(starter, 'student', 'onebit.json'), 'utf8'));
+  const round = (x) => Number(x.toPrecision(4));
   const minutes = (seconds) => `${Math.round(seconds / 60)} minutes`;
   const ppl = student.perplexity;
   return `# Starter models
@@ -109,7 +83,7 @@ output went into them.
 | steps | ${teacher.steps} | ${student.steps} |
 | tokens | ${millions(teacher.tokens)} | ${millions(student.tokens)} |
 | time | ${minutes(teacher.seconds)} | ${minutes(student.seconds)} |
-| loss | language model | KL ${made.losses.kl} · hidden states ${made.losses.hidden} · language model ${made.losses.languageModel} |
+| loss | language model | KL ${recipe.klWeight} · hidden states ${round(recipe.hiddenWeight)} · language model ${recipe.lmWeight} |
 | held-out perplexity | ${ppl.teacher.toFixed(2)} | ${ppl.student.toFixed(2)} (SVID alone: ${ppl.start.toFixed(0)}) |
 
 Shape: ${(teacher.parameters / 1e6).toFixed(2)} M parameters, hidden ${config.hidden_size}, FFN ${config.intermediate_size}, ${config.num_hidden_layers} layers,

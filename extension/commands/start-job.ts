@@ -1,11 +1,15 @@
 import { basename, dirname } from 'node:path';
 import * as vscode from 'vscode';
+import { z } from 'zod';
 import type { Job, JobSpec } from '../../server/protocol/job.ts';
+import { presetSchema, recipeSchema, type Recipe } from '../../server/protocol/recipe.ts';
 import { readSettings } from '../settings.ts';
 import { askCheckpoint, askFolder } from './choose-checkpoint.ts';
 import { checkCheckpointFolder, freeOutputFolder } from './checkpoint-folder.ts';
 import { sourceOf } from './job-follower.ts';
 import type { WindowParts } from './window-parts.ts';
+
+type DistillSpec = Extract<JobSpec, { kind: 'distill' }>;
 
 /** The shipped teacher, where the extension has it. */
 export type StarterTeacher = string | undefined;
@@ -33,12 +37,27 @@ export async function distill(
   const teacher = resource?.fsPath ?? (await askCheckpoint('Distill a 1-Bit Student: Teacher', starter));
   if (teacher === undefined) return;
   await checkCheckpointFolder(teacher);
+  const recipe = distillSettings();
   const data = await askTrainingData();
   if (data === undefined) return;
   const output = await chooseOutput(parts, 'distill', teacher, 'onebit', starter);
   if (output === undefined) return;
-  const { minutes } = readSettings().distill;
-  await start(parts, { kind: 'distill', teacher, data, output, ...(minutes > 0 ? { minutes } : {}) });
+  await start(parts, { kind: 'distill', teacher, data, output, ...recipe });
+}
+
+/** What the settings say of a distillation. Throws an error for the user where they cannot be used. */
+function distillSettings(): Pick<DistillSpec, 'minutes' | 'preset'> & Partial<Recipe> {
+  const { minutes, preset, recipe } = readSettings().distill;
+  const known = presetSchema.safeParse(preset);
+  const own = recipeSchema.partial().strict().safeParse(recipe);
+  if (!own.success) {
+    throw new Error(`The setting onebit.distill.recipe cannot be used. ${z.prettifyError(own.error)}`);
+  }
+  return {
+    ...(minutes > 0 ? { minutes } : {}),
+    ...(known.success ? { preset: known.data } : {}),
+    ...own.data,
+  };
 }
 
 async function start(parts: WindowParts, spec: JobSpec): Promise<void> {

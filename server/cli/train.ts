@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
+import { scratchRecipe } from '../distill/presets.ts';
+import { optimizerRecipeSchema, type OptimizerRecipe } from '../protocol/recipe.ts';
 import { integer, number } from './arguments.ts';
 import { progressOutput } from './progress-output.ts';
+import { addRecipeOptions, recipeOf } from './recipe-options.ts';
 import { processSignal } from './signals.ts';
 import {
   addTrainingOptions,
@@ -11,7 +14,7 @@ import {
   type TrainingArguments,
 } from './training-options.ts';
 
-interface TrainArguments extends TrainingArguments {
+interface TrainArguments extends TrainingArguments, Partial<OptimizerRecipe> {
   tokenizer: string;
   hidden: number;
   ffn: number;
@@ -22,8 +25,6 @@ interface TrainArguments extends TrainingArguments {
   ropeTheta: number;
   untied: boolean;
 }
-
-const defaults = { learningRate: 2e-3, warmup: 100, batch: 16, microBatch: 4, clip: 1, weightDecay: 0.1 };
 
 /** `onebit train`: a small LLaMA from scratch, written as a Hugging Face folder in fp16. */
 export function register(program: Command): void {
@@ -39,8 +40,11 @@ export function register(program: Command): void {
     .option('--positions <n>', 'longest context', integer(8, 1 << 20), 512)
     .option('--rope-theta <x>', 'base of the rotary embedding', number(1), 10_000)
     .option('--untied', 'give lm_head weights of its own', false);
-  addTrainingOptions(command, defaults).action(async (args: TrainArguments) => {
+  addTrainingOptions(command);
+  addRecipeOptions(command, optimizerRecipeSchema, { train: scratchRecipe });
+  command.action(async (args: TrainArguments) => {
     const signal = processSignal();
+    const recipe = recipeOf(args, scratchRecipe);
     // Loaded here: the other commands start without the training graph.
     const { trainModel } = await import('../distill/train-model.ts');
     await startBackend(args.threads);
@@ -61,7 +65,8 @@ export function register(program: Command): void {
         },
         tokenizer: args.tokenizer,
         data,
-        trainer: trainerOptionsOf(args, data.window, 2000),
+        trainer: trainerOptionsOf(args, recipe, data.window, 2000),
+        recompute: recipe.recompute,
         output: args.output,
         run,
       },

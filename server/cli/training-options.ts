@@ -8,9 +8,10 @@ import type { DataOptions, Deduplication } from '../distill/data/training-data.t
 import { nativeAddon } from '../native/addon.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { defaultRunFolder } from '../protocol/job.ts';
+import type { OptimizerRecipe } from '../protocol/recipe.ts';
 import { integer, number } from './arguments.ts';
 
-/** What `train` and `distill` have in common, as commander parses it. */
+/** What `train` and `distill` have in common beside the recipe, as commander parses it. */
 export interface TrainingArguments {
   data: string[];
   textColumn?: string;
@@ -21,14 +22,7 @@ export interface TrainingArguments {
   restart: boolean;
   steps?: number;
   minutes?: number;
-  learningRate: number;
-  warmup: number;
-  floor: number;
-  batch: number;
-  microBatch: number;
   window?: number;
-  clip: number;
-  weightDecay: number;
   seed: number;
   heldOut: string[];
   heldOutShare: number;
@@ -42,17 +36,8 @@ export interface TrainingArguments {
   json: boolean;
 }
 
-export interface TrainingDefaults {
-  learningRate: number;
-  warmup: number;
-  batch: number;
-  microBatch: number;
-  clip: number;
-  weightDecay: number;
-}
-
-/** Adds the options that `train` and `distill` share. */
-export function addTrainingOptions(command: Command, defaults: TrainingDefaults): Command {
+/** Adds the options that `train` and `distill` share beside the recipe. */
+export function addTrainingOptions(command: Command): Command {
   return command
     .requiredOption('--data <paths...>', 'files or folders of text or source code, .jsonl(.gz) or .parquet')
     .option(
@@ -73,14 +58,7 @@ export function addTrainingOptions(command: Command, defaults: TrainingDefaults)
     .option('--restart', 'throw an earlier run in that folder away, and replace its model', false)
     .option('--steps <n>', 'optimizer steps', integer(1, 10_000_000))
     .option('--minutes <n>', 'train this long; the schedule is fitted to it', number(0.001, 100_000))
-    .option('--learning-rate <x>', 'peak learning rate', number(1e-9, 1), defaults.learningRate)
-    .option('--warmup <steps>', 'steps over which the learning rate rises', integer(0), defaults.warmup)
-    .option('--floor <share>', 'share of the peak that the cosine ends at', number(0, 1), 0.05)
-    .option('--batch <n>', 'windows of one step', integer(1, 4096), defaults.batch)
-    .option('--micro-batch <n>', 'windows in memory at once', integer(1, 4096), defaults.microBatch)
     .option('--window <tokens>', 'positions of a window (default: up to 512)', integer(8, 131_072))
-    .option('--clip <norm>', 'largest gradient norm; 0 = no limit', number(0), defaults.clip)
-    .option('--weight-decay <x>', 'decoupled decay of matrices', number(0, 10), defaults.weightDecay)
     .option('--seed <n>', 'of everything random', integer(0), 0)
     .option('--held-out <paths...>', 'held-out text of its own', [])
     .option('--held-out-share <share>', 'share of the data set aside by file', number(0.0001, 0.9), 0.02)
@@ -154,25 +132,26 @@ export function dataOptionsOf(args: TrainingArguments, positions: number): DataO
 /** `defaultSteps` counts when neither steps nor minutes are given. */
 export function trainerOptionsOf(
   args: TrainingArguments,
+  recipe: OptimizerRecipe,
   window: number,
   defaultSteps: number,
 ): Omit<TrainerOptions, 'phase'> {
   const steps = args.steps ?? (args.minutes === undefined ? defaultSteps : undefined);
   return {
     schedule: {
-      peak: args.learningRate,
-      floor: args.floor,
-      warmupSteps: args.warmup,
+      peak: recipe.learningRate,
+      floor: recipe.floor,
+      warmupSteps: recipe.warmup,
       steps,
       seconds: args.minutes === undefined ? undefined : args.minutes * 60,
     },
-    batch: args.batch,
-    microBatch: Math.min(args.batch, args.microBatch),
+    batch: recipe.batch,
+    microBatch: Math.min(recipe.batch, recipe.microBatch),
     window,
-    clip: args.clip,
-    weightDecay: args.weightDecay,
-    beta1: 0.9,
-    beta2: 0.98,
+    clip: recipe.clip,
+    weightDecay: recipe.weightDecay,
+    beta1: recipe.beta1,
+    beta2: recipe.beta2,
     checkpointSteps: args.checkpointSteps,
     measurements: args.measurements,
   };

@@ -4,15 +4,16 @@ import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { OneBitError } from '../protocol/error.ts';
 import type { OnProgress } from '../protocol/progress.ts';
+import type { OptimizerRecipe, Preset, StudentRecipe } from '../protocol/recipe.ts';
 import { packageVersion } from '../package-root.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { heldOutPerplexity } from './held-out.ts';
 import { llamaForward, type ForwardResult } from './llama-graph.ts';
-import type { DistillationWeights } from './distillation-weights.ts';
-import { distillationLoss } from './losses.ts';
+import { distillationLoss, hiddenLayersOf } from './losses.ts';
 import { CompletionSample } from './measure/completion-sample.ts';
 import { RunFolder } from './run-state.ts';
-import { studentFromCheckpoint, studentFromTeacher, type LatentStart } from './student-start.ts';
+import { studentFromCheckpoint, studentFromTeacher } from './student-start.ts';
+import { isTrained } from './trained-parts.ts';
 import { openTrainingData, type DataOptions, type TrainingData } from './data/training-data.ts';
 import { curveOf, lastPerplexity } from './train-model.ts';
 import { runTraining, type Batch, type TrainerOptions } from './trainer.ts';
@@ -21,12 +22,12 @@ import { writeStudent } from './write-model.ts';
 export interface DistillOptions {
   /** Folder of the full-precision teacher. */
   teacher: string;
-  /** Folder of a 1-bit start; made by SVID when absent. */
+  /** Folder of a 1-bit start; made anew when absent, as `recipe.start` says. */
   student: string | undefined;
-  latentStart: LatentStart;
-  losses: DistillationWeights;
-  /** Also train embedding, RMSNorm gains and lm_head, which the authors freeze. */
-  trainAll: boolean;
+  /** What the recipe's defaults came from; for the record only. */
+  preset: Preset | undefined;
+  recipe: StudentRecipe;
+  recompute: OptimizerRecipe['recompute'];
   data: DataOptions;
   trainer: Omit<TrainerOptions, 'phase'>;
   output: string;
@@ -61,6 +62,13 @@ export async function distillStudent(
       );
     }
     const { config } = checkpoint;
+    const { recipe, recompute } = options;
+    const weights = {
+      kl: recipe.klWeight,
+      hidden: recipe.hiddenWeight,
+      hiddenLayers: hiddenLayersOf(recipe, config.layers),
+      languageModel: recipe.lmWeight,
+    };
     const tokenizer = await loadTokenizer(options.teacher);
     const data = await openTrainingData(options.data, tokenizer, context);
     const teacher = await readParameters(checkpoint, () => false, context.signal);
@@ -78,8 +86,9 @@ export async function distillStudent(
         parameters: student.own,
         target: ({ inputs, count, window }: Batch) => llamaForward(config, teacher, inputs, count, window),
         loss: ({ inputs, labels, count, window }: Batch, target: ForwardResult) => {
-          const result = llamaForward(config, parameters, inputs, count, window);
-          const { loss, kl, hidden, nll } = distillationLoss(target, result, labels, options.losses);
+          const graph = { straightThrough: recipe.straightThrough, recompute };
+          const result = llamaForward(config, parameters, inputs, count, window, graph);
+          const { loss, kl, hidden, nll } = distillationLoss(target, result, labels, weights);
           return { loss, figures: { kl, hidden, ...(nll === undefined ? {} : { nll }) } };
         },
         perplexity,
@@ -122,9 +131,10 @@ async function startStudent(
   options: DistillOptions,
   context: { signal?: AbortSignal; onProgress?: OnProgress },
 ): Promise<{ parameters: Parameters; own: Parameters }> {
+  const { recipe } = options;
   let own: Parameters;
   if (options.student === undefined) {
-    own = await studentFromTeacher(checkpoint, options.latentStart, context);
+    own = await studentFromTeacher(checkpoint, recipe, options.data.seed, context);
   } else {
     const start = await openCheckpoint(options.student, context.signal);
     try {
@@ -148,13 +158,7 @@ async function startStudent(
           );
         }
       }
-      own = await studentFromCheckpoint(
-        start,
-        checkpoint,
-        options.latentStart,
-        options.trainAll,
-        context.signal,
-      );
+      own = await studentFromCheckpoint(start, checkpoint, recipe.latentStart, recipe, context.signal);
     } finally {
       await start.close();
     }
@@ -162,7 +166,7 @@ async function startStudent(
   const parameters: Parameters = new Map(own);
   for (const [name, variable] of teacher) {
     if (own.has(name)) continue;
-    if (options.trainAll && !name.endsWith('.bias')) own.set(name, await copyParameter(variable, true));
+    if (isTrained(name, recipe)) own.set(name, await copyParameter(variable, true));
     parameters.set(name, own.get(name) ?? variable);
   }
   return { parameters, own };
@@ -174,9 +178,8 @@ function definitionOf(options: DistillOptions, data: TrainingData): Record<strin
     ...curveOf(options.data, options.trainer, data),
     teacher: options.teacher,
     student: options.student,
-    latentStart: options.latentStart,
-    losses: options.losses,
-    trainAll: options.trainAll,
+    ...options.recipe,
+    recompute: options.recompute,
   };
 }
 
@@ -192,7 +195,7 @@ function recordOf(
     method: 'distillation',
     // Names only: a model is passed on, the paths of the machine that made it are nobody's business.
     teacher: basename(options.teacher),
-    start: options.student === undefined ? 'SVID' : basename(options.student),
+    student: options.student === undefined ? undefined : basename(options.student),
     data: {
       ...data.facts,
       paths: data.facts.paths.map((path) => basename(path)),
@@ -203,10 +206,18 @@ function recordOf(
     seconds: Math.round(result.seconds),
     window: trainer.window,
     batch: trainer.batch,
-    learningRate: trainer.schedule.peak,
+    preset: options.preset,
+    recipe: {
+      learningRate: trainer.schedule.peak,
+      floor: trainer.schedule.floor,
+      warmup: trainer.schedule.warmupSteps,
+      clip: trainer.clip,
+      weightDecay: trainer.weightDecay,
+      beta1: trainer.beta1,
+      beta2: trainer.beta2,
+      ...options.recipe,
+    },
     seed: options.data.seed,
-    losses: options.losses,
-    trainAll: options.trainAll,
     heldOutPerplexity: result.perplexity,
   };
 }

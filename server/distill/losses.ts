@@ -1,13 +1,25 @@
+import { OneBitError } from '../protocol/error.ts';
+import type { StudentRecipe } from '../protocol/recipe.ts';
 import { tf } from './backend/tfjs.ts';
 import { crossEntropy, softmaxKl, unitDistance } from './ops/index.ts';
 import type { ForwardResult } from './llama-graph.ts';
-import type { DistillationWeights } from './distillation-weights.ts';
+
+export interface DistillationWeights {
+  /** Of the mean KL(teacher ‖ student) per token. */
+  kl: number;
+  /** Of the sum over `hiddenLayers` of the distance of unit hidden states. */
+  hidden: number;
+  /** Indices into ForwardResult.hiddenStates. */
+  hiddenLayers: readonly number[];
+  /** Of the student's own language-model loss; 0 in the paper. */
+  languageModel: number;
+}
 
 export interface DistillationLoss {
   loss: tf.Scalar;
   /** Mean over tokens, natural log. */
   kl: tf.Scalar;
-  /** Sum over hidden_states[0 … n−1] of the mean squared distance of unit vectors. */
+  /** Sum over the chosen layers of the mean squared distance of unit vectors. */
   hidden: tf.Scalar;
   /** Mean over tokens; present when it is part of the loss. */
   nll: tf.Scalar | undefined;
@@ -21,15 +33,35 @@ export function distillationLoss(
   weights: DistillationWeights,
 ): DistillationLoss {
   const kl = softmaxKl(teacher.logits, student.logits);
-  const distances = teacher.hiddenStates.map((state, layer) => {
-    const own = student.hiddenStates[layer];
-    if (own === undefined) throw new Error('Teacher and student differ in depth.');
-    return unitDistance(state, own);
+  const distances = weights.hiddenLayers.map((layer) => {
+    const [wanted, own] = [teacher.hiddenStates[layer], student.hiddenStates[layer]];
+    if (wanted === undefined || own === undefined) throw new Error(`There is no hidden state ${layer}.`);
+    return unitDistance(wanted, own);
   });
-  const hidden = distances.reduce((sum, distance) => tf.add(sum, distance));
+  const hidden = distances.reduce((sum, distance) => tf.add(sum, distance), tf.scalar(0));
   const nll = weights.languageModel > 0 ? crossEntropy(student.logits, labels) : undefined;
   let loss: tf.Scalar = tf.mul(kl, weights.kl);
   if (weights.hidden > 0) loss = tf.add(loss, tf.mul(hidden, weights.hidden));
   if (nll !== undefined) loss = tf.add(loss, tf.mul(nll, weights.languageModel));
   return { loss, kl, hidden, nll };
+}
+
+/**
+ * The hidden states that a recipe names: `authors` is hidden_states[0 … n−1] (what enters each block),
+ * `all` has the last block's output too, before the final norm.
+ * @throws bad-request for a number that the model has no hidden state for
+ */
+export function hiddenLayersOf(recipe: Pick<StudentRecipe, 'hiddenLayers'>, layers: number): number[] {
+  const { hiddenLayers } = recipe;
+  if (hiddenLayers === 'authors') return Array.from({ length: layers }, (_, layer) => layer);
+  if (hiddenLayers === 'all') return Array.from({ length: layers + 1 }, (_, layer) => layer);
+  const chosen = hiddenLayers.split(',').map(Number);
+  const beyond = chosen.find((layer) => layer > layers);
+  if (beyond !== undefined) {
+    throw new OneBitError(
+      'bad-request',
+      `--hidden-layers names ${beyond}, but the model has hidden states 0 to ${layers}.`,
+    );
+  }
+  return [...new Set(chosen)];
 }

@@ -1,10 +1,13 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { projections, projectionShape } from '../checkpoint/model-config.ts';
 import { unpackSigns } from '../checkpoint/sign-packing.ts';
-import { OneBitError } from '../protocol/error.ts';
+import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
 import type { OnProgress } from '../protocol/progress.ts';
+import type { StudentRecipe } from '../protocol/recipe.ts';
 import { svid } from '../svid/svid.ts';
 import { variableOf, type Parameters } from './parameters.ts';
+import { Random } from './random.ts';
+import { isTrained, type TrainedParts } from './trained-parts.ts';
 
 /** Magnitude of the latent weights at the start, in the authors' code: `Sign(W) · 0.01`. */
 export const authorsLatentScale = 0.01;
@@ -15,20 +18,23 @@ export const authorsLatentScale = 0.01;
  * - `weights`: in proportion to the teacher's |W| with the same mean, so that signs of weights near
  *   zero turn first.
  */
-export type LatentStart = 'signs' | 'weights';
+type LatentStart = StudentRecipe['latentStart'];
 
 /**
- * The student's linears from the teacher: signs and value vectors by SVID, one matrix at a time.
- * Returns trainable variables `.weight` (latent), `.weight_scale` (h) and `.input_factor` (g); the
- * caller disposes them.
+ * The student's linears from the teacher, one matrix at a time: signs and value vectors by SVID, or the
+ * starts that SVID is compared with (signs of the weights or random ones, with g = h = 1; the LayerNorm
+ * after the product makes up for the scale). Returns trainable variables `.weight` (latent),
+ * `.weight_scale` (h) and `.input_factor` (g); the caller disposes them. `seed` draws the random start.
  */
 export async function studentFromTeacher(
   teacher: Checkpoint,
-  latentStart: LatentStart,
+  { start, latentStart }: Pick<StudentRecipe, 'start' | 'latentStart'>,
+  seed: number,
   context: { signal?: AbortSignal; onProgress?: OnProgress },
 ): Promise<Parameters> {
   const parameters: Parameters = new Map();
   const { config } = teacher;
+  const random = new Random(seed, 'student');
   const total = config.layers * projections.length;
   let done = 0;
   for (let layer = 0; layer < config.layers; layer++) {
@@ -36,9 +42,17 @@ export async function studentFromTeacher(
       const name = `model.layers.${layer}.${projection}`;
       const [out, inner] = projectionShape(config, projection);
       const weight = await teacher.readFloats(`${name}.weight`, context.signal);
-      const factors = await svid(weight, out, inner, { name: `${name}.weight`, signal: context.signal });
-      setLinear(parameters, name, [out, inner], latentOf(weight, latentStart), factors.g, factors.h);
-      context.onProgress?.({ phase: 'SVID', done: ++done, total, unit: 'tensors', message: name });
+      if (start === 'svid') {
+        const { g, h } = await svid(weight, out, inner, { name: `${name}.weight`, signal: context.signal });
+        setLinear(parameters, name, [out, inner], latentOf(weight, latentStart), g, h);
+      } else {
+        throwIfCancelled(context.signal);
+        const values = start === 'ones' ? weight : weight.map(() => random.normal());
+        const ones = (length: number) => new Float32Array(length).fill(1);
+        setLinear(parameters, name, [out, inner], latentOf(values, latentStart), ones(inner), ones(out));
+      }
+      const phase = start === 'svid' ? 'SVID' : 'start';
+      context.onProgress?.({ phase, done: ++done, total, unit: 'tensors', message: name });
     }
   }
   return parameters;
@@ -46,14 +60,14 @@ export async function studentFromTeacher(
 
 /**
  * A student from a OneBit checkpoint of either kind: its linears, trainable, and everything else it
- * holds, frozen unless `trainAll`. Packed signs get the magnitudes of `latentStart`; a training
+ * holds, trained or frozen as `parts` says. Packed signs get the magnitudes of `latentStart`; a training
  * checkpoint keeps its own latent weights. The caller disposes the variables.
  */
 export async function studentFromCheckpoint(
   student: Checkpoint,
   teacher: Checkpoint,
   latentStart: LatentStart,
-  trainAll: boolean,
+  parts: TrainedParts,
   signal?: AbortSignal,
 ): Promise<Parameters> {
   if (student.kind === 'full') {
@@ -83,8 +97,7 @@ export async function studentFromCheckpoint(
   }
   for (const [name, { shape }] of student.tensors) {
     if (parameters.has(name)) continue;
-    const trainable = trainAll && !name.endsWith('.bias');
-    parameters.set(name, variableOf(await student.readFloats(name, signal), shape, trainable));
+    parameters.set(name, variableOf(await student.readFloats(name, signal), shape, isTrained(name, parts)));
   }
   return parameters;
 }

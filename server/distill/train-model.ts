@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../checkpoint/model-config.ts';
 import type { Metric } from '../protocol/job.ts';
+import type { OptimizerRecipe } from '../protocol/recipe.ts';
 import type { OnProgress } from '../protocol/progress.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { heldOutPerplexity } from './held-out.ts';
@@ -20,6 +21,7 @@ export interface TrainModelOptions {
   tokenizer: string;
   data: DataOptions;
   trainer: Omit<TrainerOptions, 'phase'>;
+  recompute: OptimizerRecipe['recompute'];
   output: string;
   run: string;
 }
@@ -57,6 +59,7 @@ export async function trainModel(
   const run = await RunFolder.open(options.run, {
     kind: 'train',
     ...curveOf(options.data, options.trainer, data),
+    recompute: options.recompute,
     config,
   });
   const parameters = initialParameters(config, options.data.seed);
@@ -68,7 +71,7 @@ export async function trainModel(
         parameters,
         target: () => undefined,
         loss: ({ inputs, labels, count: batch, window }: Batch) => {
-          const { logits } = llamaForward(config, parameters, inputs, batch, window);
+          const { logits } = llamaForward(config, parameters, inputs, batch, window, options);
           const loss = crossEntropy(logits, labels);
           return { loss, figures: { nll: loss } };
         },

@@ -2,6 +2,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { modelFolder } from '../checkpoint/starter.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { defaultRunFolder, type JobSpec } from '../protocol/job.ts';
+import { flagOf, recipeSchema } from '../protocol/recipe.ts';
 
 /**
  * The spec with its paths in full: names of shipped models become their folders.
@@ -33,15 +34,15 @@ export function jobArguments(spec: JobSpec): string[] {
   if (spec.kind === 'quantize') {
     return ['quantize', '--model', spec.model, '--output', spec.output, ...progress];
   }
-  const optional: [string, string | number | undefined][] = [
+  const optional: (readonly [string, string | number | undefined])[] = [
     ['--run', runFolder(spec)],
     ['--student', spec.student],
     ['--steps', spec.steps],
     ['--minutes', spec.minutes],
-    ['--learning-rate', spec.learningRate],
-    ['--batch', spec.batch],
     ['--window', spec.window],
     ['--seed', spec.seed],
+    ['--preset', spec.preset],
+    ...recipeSchema.keyof().options.map((field) => [flagOf(field), spec[field]] as const),
   ];
   return [
     'distill',

@@ -1,5 +1,6 @@
 import { z } from './schema.ts';
 import { metricSchema, progressSchema } from './progress.ts';
+import { presetSchema, recipeSchema } from './recipe.ts';
 
 export { metricSchema, type Metric } from './progress.ts';
 
@@ -28,10 +29,12 @@ export const jobSpecSchema = z.discriminatedUnion('kind', [
     steps: z.number().int().min(1).max(10_000_000).optional(),
     /** Stop after this many minutes; the learning rate schedule is fitted to them. */
     minutes: z.number().positive().max(100_000).optional(),
-    learningRate: z.number().positive().max(1).optional(),
-    batch: z.number().int().min(1).max(4096).optional(),
     window: z.number().int().min(8).max(131_072).optional(),
     seed: z.number().int().min(0).optional(),
+    /** Defaults of the recipe; chosen by the teacher's size when absent. */
+    preset: presetSchema.optional(),
+    /** What differs from the preset. */
+    ...recipeSchema.partial().shape,
   }),
 ]);
 export type JobSpec = z.infer<typeof jobSpecSchema>;

@@ -126,6 +126,43 @@ describe('onebit distill', () => {
     expect(readFileSync(join(output, file)).equals(readFileSync(join(whole, file)))).toBe(true);
   });
 
+  it('takes the preset of the teacher’s size or the one named, and explicit options over it', async () => {
+    const made = async (name: string, ...more: string[]) => {
+      const output = join(folder, name);
+      const { code, stdout, stderr } = await run(
+        distill(output, '--steps', '2', '--progress', 'none', ...more),
+      );
+      expect([code, stderr]).toEqual([0, '']);
+      return { stdout, record: JSON.parse(readFileSync(join(output, 'onebit.json'), 'utf8')) as unknown };
+    };
+    const small = await made('preset-small');
+    expect(small.stdout).toContain('preset small');
+    expect(small.record).toMatchObject({
+      preset: 'small',
+      recipe: { learningRate: 0.001, latentStart: 'weights', embeddings: 'trained', klWeight: 1 },
+    });
+    const paper = await made(
+      'preset-paper',
+      '--preset',
+      'paper',
+      '--learning-rate',
+      '0.003',
+      '--norms',
+      'trained',
+    );
+    expect(paper.stdout).toContain('preset paper');
+    expect(paper.record).toMatchObject({
+      preset: 'paper',
+      recipe: {
+        learningRate: 0.003,
+        latentStart: 'signs',
+        embeddings: 'frozen',
+        norms: 'trained',
+        klWeight: 20.48,
+      },
+    });
+  });
+
   it('ends with one clear line for what it cannot use', async () => {
     const bad = join(folder, 'bad.jsonl');
     writeFileSync(bad, '{"text": "fine"}\n{"text": }\n');

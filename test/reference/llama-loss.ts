@@ -28,7 +28,7 @@ export interface Shape {
   ropeTheta: number;
 }
 
-/** The whole LLaMA in float64: logits, and what enters each block. */
+/** The whole LLaMA in float64: logits, what enters each block, and last what leaves the last one. */
 export function forward(
   shape: Shape,
   values: Values,
@@ -71,6 +71,7 @@ export function forward(
     const inner = swiglu(project(b, `${block}.mlp.gate_proj`), project(b, `${block}.mlp.up_proj`));
     x = plus(x, project(inner, `${block}.mlp.down_proj`));
   }
+  states.push(x);
   const last = rmsNorm(x, of('model.norm.weight'), shape.rmsNormEps);
   return { logits: linear(last, table, new Float64Array(shape.vocabSize)), states };
 }
@@ -83,11 +84,14 @@ export function distillationLoss(
   ids: number[],
   labels: number[],
   window: number,
-  weights: { kl: number; hidden: number; languageModel: number },
+  weights: { kl: number; hidden: number; hiddenLayers: readonly number[]; languageModel: number },
 ): number {
   const target = forward(shape, teacher, ids, window);
   const own = forward(shape, student, ids, window);
-  const distances = target.states.map((state, i) => unitDistance(state, own.states[i] ?? state));
+  const distances = weights.hiddenLayers.map((layer) => {
+    const none = matrix(0, 0);
+    return unitDistance(target.states[layer] ?? none, own.states[layer] ?? none);
+  });
   return (
     weights.kl * softmaxKl(target.logits, own.logits) +
     weights.hidden * distances.reduce((sum, distance) => sum + distance, 0) +

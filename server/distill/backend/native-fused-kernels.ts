@@ -1,3 +1,4 @@
+import type { StudentRecipe } from '../../protocol/recipe.ts';
 import type { FusedOp } from '../ops/fused.ts';
 import type { NativeBackend } from './native-backend.ts';
 import type { AttentionSizes } from './training-addon.ts';
@@ -77,7 +78,7 @@ export function registerFusedKernels(): void {
     );
     return [y, inverse];
   });
-  register<{ straightThrough: 'plain' | 'tanh' }>(
+  register<{ straightThrough: StudentRecipe['straightThrough'] }>(
     'OneBitSignLinearGradient',
     (inputs, { straightThrough }, b) => {
       const names = ['dy', 'y', 'inverse', 'x', 'latent', 'g', 'h'];
@@ -115,6 +116,7 @@ export function registerFusedKernels(): void {
         rows,
         width,
         outputs,
+        straightThrough === 'clipped',
       );
       return [...gradients];
     },

@@ -95,6 +95,7 @@ export interface TrainingFunctions {
     rows: number,
     inputs: number,
     outputs: number,
+    clipped: boolean,
   ): void;
   linear(x: F32, weight: F32, bias: OptionalF32, y: F32, rows: number, inputs: number, outputs: number): void;
   linearGradient(

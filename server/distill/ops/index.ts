@@ -13,6 +13,7 @@ export { embed } from './embed.ts';
 export { crossEntropy } from './cross-entropy.ts';
 export { softmaxKl } from './softmax-kl.ts';
 export { unitDistance } from './unit-distance.ts';
+export { recomputed } from './recomputed.ts';
 export {
   adamMoments,
   adamStep,

@@ -1,3 +1,4 @@
+import type { StudentRecipe } from '../../protocol/recipe.ts';
 import { tf } from '../backend/tfjs.ts';
 import { at, differentiable, hasKernel, runKernel } from './fused.ts';
 
@@ -5,10 +6,10 @@ export interface SignLinearOptions {
   /** Added to the variance in LayerNorm; the paper's code has 1e-5. */
   eps?: number;
   /**
-   * How the gradient passes Sign: unchanged (`plain`), or times 1.001 - tanh(latent)², as the authors'
-   * code does (`tanh`).
+   * How the gradient passes Sign: unchanged (`plain`), times 1.001 - tanh(latent)² as the authors' code
+   * does (`tanh`), or unchanged where |latent| ≤ 1 and 0 elsewhere (`clipped`: Courbariaux et al. 2016).
    */
-  straightThrough?: 'plain' | 'tanh';
+  straightThrough?: StudentRecipe['straightThrough'];
 }
 
 /**
@@ -48,20 +49,33 @@ function composed(
   g: tf.Tensor1D,
   h: tf.Tensor1D,
   eps: number,
-  straightThrough: 'plain' | 'tanh',
+  straightThrough: StudentRecipe['straightThrough'],
 ): tf.Tensor2D {
   const signs = differentiable<tf.Tensor2D>([latent], (save) => {
     save([latent]);
     return {
       value: tf.sub(tf.mul(tf.cast(tf.greaterEqual(latent, 0), 'float32'), 2), 1),
-      gradient: (dSigns, saved) =>
-        straightThrough === 'plain'
-          ? [tf.clone(dSigns)]
-          : [tf.mul(dSigns, tf.sub(1.001, tf.square(tf.tanh(at(saved, 0)))))],
+      gradient: (dSigns, saved) => [passed(dSigns, at(saved, 0), straightThrough)],
     };
   });
   const z = tf.mul(tf.matMul(tf.mul<tf.Tensor2D>(x, g), signs, false, true), h);
   const centred = tf.sub(z, tf.mean(z, -1, true));
   const variance = tf.mean(tf.square(centred), -1, true);
   return tf.mul(centred, tf.rsqrt(tf.add(variance, eps)));
+}
+
+/** The gradient by the latent weights that is put in the place of Sign's, which is 0. */
+function passed(
+  dSigns: tf.Tensor,
+  latent: tf.Tensor,
+  straightThrough: StudentRecipe['straightThrough'],
+): tf.Tensor {
+  switch (straightThrough) {
+    case 'plain':
+      return tf.clone(dSigns);
+    case 'tanh':
+      return tf.mul(dSigns, tf.sub(1.001, tf.square(tf.tanh(latent))));
+    case 'clipped':
+      return tf.mul(dSigns, tf.cast(tf.lessEqual(tf.abs(latent), 1), 'float32'));
+  }
 }

@@ -26,9 +26,12 @@ Napi::Value SignLinearCall(const Napi::CallbackInfo& info) {
 Napi::Value SignLinearGradientCall(const Napi::CallbackInfo& info) {
   const Arguments a(info);
   const LinearShape s{a.Int(12), a.Int(13), a.Int(14)};
+  const StraightThrough through = a.Flag(7)    ? StraightThrough::kTanh
+                                  : a.Flag(15) ? StraightThrough::kClipped
+                                               : StraightThrough::kPlain;
   SignLinearGradient(s, a.Floats(0, s.rows * s.out), a.Floats(1, s.rows * s.out), a.Floats(2, s.rows),
                      a.Floats(3, s.rows * s.in), a.Floats(4, s.out * s.in), a.Floats(5, s.in), a.Floats(6, s.out),
-                     a.Flag(7), a.Floats(8, s.rows * s.in), a.Floats(9, s.out * s.in), a.Floats(10, s.in),
+                     through, a.Floats(8, s.rows * s.in), a.Floats(9, s.out * s.in), a.Floats(10, s.in),
                      a.Floats(11, s.out));
   return a.Nothing();
 }

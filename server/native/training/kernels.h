@@ -10,6 +10,10 @@ typedef std::int64_t i64;
 enum class Binary { kAdd, kSubtract, kMultiply, kDivide };
 enum class Unary { kExp, kSqrt, kRsqrt, kSquare, kNegate, kSigmoid, kScale, kOffset };
 
+// How the gradient passes Sign: unchanged, times 1.001 - tanh(latent)^2, or unchanged where |latent| <= 1 and 0
+// elsewhere.
+enum class StraightThrough { kPlain, kTanh, kClipped };
+
 struct AdamStep {
   float learning_rate, beta1, beta2, epsilon;
   float weight_decay;  // of both kinds; `decoupled` says which
@@ -48,10 +52,10 @@ struct Kernels {
 
   // w = scale * Sign(latent) * g.
   void (*sign_row)(const float* latent, const float* g, float scale, float* w, i64 n);
-  // One row of the signs' gradient r (by the effective weight): dlatent = r * h * g (times 1.001 - tanh^2),
+  // One row of the signs' gradient r (by the effective weight): dlatent = r * h * g as `through` lets it pass,
   // dg += Sign * h * r, and returns dh = sum of Sign * g * r. dlatent may be r.
-  float (*sign_row_gradient)(const float* r, const float* latent, const float* g, float h, bool tanh, float* dlatent,
-                             float* dg, i64 n);
+  float (*sign_row_gradient)(const float* r, const float* latent, const float* g, float h, StraightThrough through,
+                             float* dlatent, float* dg, i64 n);
 
   void (*swiglu)(const float* gate, const float* up, float* y, i64 n);
   void (*swiglu_gradient)(const float* dy, const float* gate, const float* up, float* dgate, float* dup, i64 n);

@@ -71,8 +71,9 @@ void SignRow(const float* latent, const float* g, float scale, float* w, i64 n) 
     Store(w + i, Signs(Load(latent + i, n - i)) * Load(g + i, n - i) * scale, n - i);
 }
 
-float SignRowGradient(const float* r, const float* latent, const float* g, float h, bool tanh, float* dlatent,
-                      float* dg, i64 n) {
+float SignRowGradient(const float* r, const float* latent, const float* g, float h,
+                      onebit::training::StraightThrough through, float* dlatent, float* dg, i64 n) {
+  using onebit::training::StraightThrough;
   Vec dh{};
   for (i64 i = 0; i < n; i += kLanes) {
     const i64 left = n - i;
@@ -80,12 +81,14 @@ float SignRowGradient(const float* r, const float* latent, const float* g, float
     const Vec signed_gradient = gradient * Signs(weight);
     dh += signed_gradient * factor;
     Store(dg + i, Load(dg + i, left) + signed_gradient * h, left);
-    Vec through = gradient * factor * h;
-    if (tanh) {
+    Vec passed = gradient * factor * h;
+    if (through == StraightThrough::kTanh) {
       const Vec t = 1.0f - 2.0f / (Exp(2.0f * weight) + 1.0f);
-      through = through * (1.001f - t * t);
+      passed = passed * (1.001f - t * t);
+    } else if (through == StraightThrough::kClipped) {
+      passed = Select(weight * weight <= Splat(1.0f), passed, Vec{});
     }
-    Store(dlatent + i, through, left);
+    Store(dlatent + i, passed, left);
   }
   return Sum(dh);
 }

@@ -35,8 +35,8 @@ void SignLinear(LinearShape shape, const float* x, const float* latent, const fl
 }
 
 void SignLinearGradient(LinearShape shape, const float* dy, const float* y, const float* inverse, const float* x,
-                        const float* latent, const float* g, const float* h, bool tanh, float* dx, float* dlatent,
-                        float* dg, float* dh) {
+                        const float* latent, const float* g, const float* h, StraightThrough through, float* dx,
+                        float* dlatent, float* dg, float* dh) {
   const auto [rows, in, out] = shape;
   const Kernels& kernels = Selected();
   float* dz = Scratch(Slot::kGradient, static_cast<std::size_t>(rows) * out);
@@ -51,7 +51,7 @@ void SignLinearGradient(LinearShape shape, const float* dy, const float* y, cons
   const PartialSums sums(out, in, in);
   ForRows(out, in, [&, in = in](i64 first, i64 last, i64 piece) {
     for (i64 j = first; j < last; j++)
-      dh[j] = kernels.sign_row_gradient(dlatent + j * in, latent + j * in, g, h[j], tanh, dlatent + j * in,
+      dh[j] = kernels.sign_row_gradient(dlatent + j * in, latent + j * in, g, h[j], through, dlatent + j * in,
                                         sums.Part(piece), in);
   });
   sums.Total(dg);

@@ -12,10 +12,10 @@ struct LinearShape {
 void SignLinear(LinearShape shape, const float* x, const float* latent, const float* g, const float* h, float eps,
                 float* y, float* inverse);
 
-// The gradients of all four inputs. `tanh`: the straight-through gradient is weighted by 1.001 - tanh(latent)^2.
+// The gradients of all four inputs.
 void SignLinearGradient(LinearShape shape, const float* dy, const float* y, const float* inverse, const float* x,
-                        const float* latent, const float* g, const float* h, bool tanh, float* dx, float* dlatent,
-                        float* dg, float* dh);
+                        const float* latent, const float* g, const float* h, StraightThrough through, float* dx,
+                        float* dlatent, float* dg, float* dh);
 
 // y = x weight^T (+ bias, if not null).
 void Linear(LinearShape shape, const float* x, const float* weight, const float* bias, float* y);

@@ -39,32 +39,42 @@ describe.each(native ? (['cpu', 'native'] as const) : (['cpu'] as const))('train
       });
     });
 
-    it.each(['plain', 'tanh'] as const)('signLinear, straight through: %s', async (straightThrough) => {
-      const latent = input(2, outputs, inputs);
-      latent.values[1] = 0;
-      const run = (signs: reference.Matrix, x: Float64Array, g: Float64Array, h: Float64Array) =>
-        reference.signLinear(matrix(n, inputs, x), signs, g, h, 1e-5).values;
-      const fixed = reference.signsOf(matrix(outputs, inputs, latent.values));
-      await checkGradients({
-        inputs: [input(1, n, inputs), latent, input(3, inputs), input(4, outputs)],
-        op: (x, latent, g, h) =>
-          ops.signLinear(x as tf.Tensor2D, latent as tf.Tensor2D, g as tf.Tensor1D, h as tf.Tensor1D, {
-            straightThrough,
-          }),
-        reference: (x = new Float64Array(), latent = x, g = x, h = x) =>
-          run(reference.signsOf(matrix(outputs, inputs, latent)), x, g, h),
-        // Around where it stands, Sign counts as a straight line of slope 1, or 1.001 - tanh².
-        pretended: (x = new Float64Array(), moved = x, g = x, h = x) => {
-          const signs = matrix(outputs, inputs, fixed.values);
-          moved.forEach((value, i) => {
-            const start = latent.values[i] ?? NaN;
-            const slope = straightThrough === 'plain' ? 1 : 1.001 - Math.tanh(start) ** 2;
-            signs.values[i] = (signs.values[i] ?? NaN) + slope * (value - start);
-          });
-          return run(signs, x, g, h);
-        },
-      });
-    });
+    it.each(['plain', 'tanh', 'clipped'] as const)(
+      'signLinear, straight through: %s',
+      async (straightThrough) => {
+        const latent = input(2, outputs, inputs);
+        // Some beyond 1, one on it and one at 0.
+        latent.values = latent.values.map((value) => 2 * value);
+        latent.values.set([1, 0, -1]);
+        const run = (signs: reference.Matrix, x: Float64Array, g: Float64Array, h: Float64Array) =>
+          reference.signLinear(matrix(n, inputs, x), signs, g, h, 1e-5).values;
+        const fixed = reference.signsOf(matrix(outputs, inputs, latent.values));
+        await checkGradients({
+          inputs: [input(1, n, inputs), latent, input(3, inputs), input(4, outputs)],
+          op: (x, latent, g, h) =>
+            ops.signLinear(x as tf.Tensor2D, latent as tf.Tensor2D, g as tf.Tensor1D, h as tf.Tensor1D, {
+              straightThrough,
+            }),
+          reference: (x = new Float64Array(), latent = x, g = x, h = x) =>
+            run(reference.signsOf(matrix(outputs, inputs, latent)), x, g, h),
+          // Around where it stands, Sign counts as a straight line of slope 1, or 1.001 - tanh², or 1 up to ±1.
+          pretended: (x = new Float64Array(), moved = x, g = x, h = x) => {
+            const signs = matrix(outputs, inputs, fixed.values);
+            moved.forEach((value, i) => {
+              const start = latent.values[i] ?? NaN;
+              const slopes = {
+                plain: 1,
+                tanh: 1.001 - Math.tanh(start) ** 2,
+                clipped: Math.abs(start) > 1 ? 0 : 1,
+              };
+              const slope = slopes[straightThrough];
+              signs.values[i] = (signs.values[i] ?? NaN) + slope * (value - start);
+            });
+            return run(signs, x, g, h);
+          },
+        });
+      },
+    );
   });
 
   it('rmsNorm', async () => {

@@ -6,7 +6,7 @@ import { distillationLoss } from '../../../server/distill/losses.ts';
 import { crossEntropy } from '../../../server/distill/ops/index.ts';
 import { disposeParameters, variableOf, type Parameters } from '../../../server/distill/parameters.ts';
 import * as reference from '../../reference/llama-loss.ts';
-import { randomArray } from './gradient-check.ts';
+import { randomArray, relativeError } from './gradient-check.ts';
 import { trainingBackends } from './training-backends.ts';
 
 const config: ModelConfig = {
@@ -31,7 +31,7 @@ const config: ModelConfig = {
 const window = 5;
 const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
 const labels = [1, 4, 1, 5, 9, 2, 6, 5, 3, 10];
-const weights = { kl: 1, hidden: 0.3, languageModel: 0.2 };
+const weights = { kl: 1, hidden: 0.3, hiddenLayers: [0, 1], languageModel: 0.2 };
 let seed = 1;
 
 /** Random values of every tensor; a 1-bit model's latent weights stay away from zero. */
@@ -111,7 +111,11 @@ describe.each(trainingBackends)('whole loss on the %s backend', (_name, activate
     held = [];
   });
 
-  it('of distillation has the gradient of the float64 reference', async () => {
+  it.each([
+    ['the authors’ hidden states', [0, 1]],
+    ['all hidden states', [0, 1, 2]],
+  ])('of distillation with %s has the gradient of the float64 reference', async (_, hiddenLayers) => {
+    const chosen = { ...weights, hiddenLayers };
     const [teacherValues, studentValues] = [randomValues(false), randomValues(true)];
     const teacher = variables(teacherValues, false);
     const student = variables(studentValues, true);
@@ -119,14 +123,13 @@ describe.each(trainingBackends)('whole loss on the %s backend', (_name, activate
     const [inputs, expected] = [tf.tensor1d(ids, 'int32'), tf.tensor1d(labels, 'int32')];
     const target = tf.tidy(() => ({ ...llamaForward(config, teacher, inputs, 2, window) }));
     const { value, grads } = tf.variableGrads(
-      () =>
-        distillationLoss(target, llamaForward(config, student, inputs, 2, window), expected, weights).loss,
+      () => distillationLoss(target, llamaForward(config, student, inputs, 2, window), expected, chosen).loss,
       [...student.values()],
     );
     const exactTeacher = exactValues(teacherValues);
     const exactStudent = exactValues(studentValues);
     const loss = (own: Map<string, Float64Array>) =>
-      reference.distillationLoss(config, exactTeacher, own, ids, labels, window, weights);
+      reference.distillationLoss(config, exactTeacher, own, ids, labels, window, chosen);
     expect(Math.abs(((await value.data())[0] ?? NaN) - loss(exactStudent)) / loss(exactStudent)).toBeLessThan(
       1e-5,
     );
@@ -140,6 +143,42 @@ describe.each(trainingBackends)('whole loss on the %s backend', (_name, activate
     tf.dispose([inputs, expected, value, grads]);
     tf.dispose([target.logits, ...target.hiddenStates]);
   });
+
+  it.each(['tanh', 'plain', 'clipped'] as const)(
+    'with blocks computed again has the same gradients, straight through: %s',
+    async (straightThrough) => {
+      const teacher = variables(randomValues(false), false);
+      const student = variables(randomValues(true), true);
+      held = [teacher, student];
+      const [inputs, expected] = [tf.tensor1d(ids, 'int32'), tf.tensor1d(labels, 'int32')];
+      const target = tf.tidy(() => ({ ...llamaForward(config, teacher, inputs, 2, window) }));
+      const all = { ...weights, hiddenLayers: [0, 1, 2] };
+      const gradients = async (recompute: 'none' | 'blocks', chosen = all) => {
+        const { value, grads } = tf.variableGrads(() => {
+          const graph = { straightThrough, recompute };
+          const result = llamaForward(config, student, inputs, 2, window, graph);
+          return distillationLoss(target, result, expected, chosen).loss;
+        }, [...student.values()]);
+        const figures = new Map([['loss', await value.data()]]);
+        for (const [name, variable] of student) {
+          figures.set(name, (await grads[variable.name]?.data()) ?? new Float32Array());
+        }
+        tf.dispose([value, grads]);
+        return figures;
+      };
+      // What enters a block has several gradients with the hidden-state loss: their order of adding differs.
+      const kept = await gradients('none');
+      const before = tf.memory().numTensors;
+      const again = await gradients('blocks');
+      expect(tf.memory().numTensors).toBe(before);
+      for (const [name, values] of kept) {
+        expect(relativeError(again.get(name) ?? [], values), name).toBeLessThan(2e-6);
+      }
+      const withoutHidden = { ...all, hidden: 0 };
+      expect(await gradients('blocks', withoutHidden)).toEqual(await gradients('none', withoutHidden));
+      tf.dispose([inputs, expected, target.logits, ...target.hiddenStates]);
+    },
+  );
 
   it('of language modelling has the gradient of the float64 reference', async () => {
     const values = randomValues(false);
@@ -155,6 +194,7 @@ describe.each(trainingBackends)('whole loss on the %s backend', (_name, activate
       reference.distillationLoss(config, exact, own, ids, labels, window, {
         kl: 0,
         hidden: 0,
+        hiddenLayers: [0],
         languageModel: 1,
       });
     for (const [name, variable] of model) {
