@@ -49,8 +49,7 @@ const block = 256;
  * Perplexity of token sequences by sliding windows (as Hugging Face's guide computes it): each token
  * is scored once, in the first window that holds it together with a token before it. So with
  * stride < window all but the first `window` tokens have at least window − stride tokens before them;
- * with stride = window (GPTQ's and the paper's convention, but for the last, shorter window, which counts
- * here) the first token of each window is only context.
+ * with stride = window (GPTQ's convention, but for the last, shorter window, which counts here) the first token of each window is only context.
  * @throws bad-request when nothing can be predicted, or a window does not fit the context.
  */
 export async function perplexity(

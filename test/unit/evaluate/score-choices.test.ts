@@ -18,6 +18,7 @@ import { characterTokenizer } from '../../reference/character-tokenizer.ts';
 import { continuationLikelihood, plainAccuracies } from '../../reference/choice-likelihood.ts';
 import { LlamaReference } from '../../reference/llama-forward.ts';
 import { writeRandomCheckpoint } from '../../reference/random-checkpoint.ts';
+import { sharedPath } from '../../reference/shared-path.ts';
 
 const fixtures = join(dirname(fileURLToPath(import.meta.url)), 'tasks');
 const paths = nativeFailure() === undefined ? (['native', 'portable'] as const) : (['portable'] as const);
@@ -117,6 +118,37 @@ describe.each(['full', 'onebit'] as const)('a random %s model', (layout) => {
       );
     });
   });
+});
+
+test('a real model with a SentencePiece vocabulary and BOS, against a float64 forward', async (context) => {
+  const model = sharedPath(context, 'models', 'tinystories-656k');
+  const file = sharedPath(context, 'data', 'eval', 'piqa_valid.jsonl');
+  const loaded = await loadTask({ task: 'piqa', file }, 4);
+  if (loaded.kind !== 'choice') throw new Error('multiple choice expected');
+  const tokenizer = await loadTokenizer(model);
+  const reference = new LlamaReference(model);
+  const engine = await openEngine(model, { exact: true, contextLength: 256, sequences: taskSequences });
+  try {
+    const { logLikelihoods } = await scoreChoices(engine, tokenizer, loaded.questions, { lanes: 4 });
+    for (const [q, { choices }] of loaded.questions.entries()) {
+      for (const [c, { context: given, continuation }] of choices.entries()) {
+        // This tokenizer takes the prompt's last ":" and the space after it for one token: the context keeps its own.
+        const before = tokenizer.encode(given, { bos: true });
+        const whole = tokenizer.encode(given + continuation, { bos: true });
+        whole.splice(0, before.length, ...before);
+        expect(whole[0]).toBe(1);
+        const first = before.length;
+        const rows = reference.logits(whole.slice(0, -1)).slice(first - 1);
+        const expected = rows.reduce((sum, row, i) => {
+          const total = row.reduce((all, logit) => all + Math.exp(logit), 0);
+          return sum + (row[whole[first + i] ?? 0] ?? NaN) - Math.log(total);
+        }, 0);
+        expect((logLikelihoods[q]?.[c] ?? NaN) / expected).toBeCloseTo(1, 5);
+      }
+    }
+  } finally {
+    await engine.dispose();
+  }
 });
 
 describe('the way through the engine', () => {
