@@ -10,6 +10,7 @@ import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { heldOutPerplexity } from './held-out.ts';
 import { llamaForward, type ForwardResult } from './llama-graph.ts';
 import { distillationLoss, hiddenLayersOf } from './losses.ts';
+import { startBlocks } from './block-start.ts';
 import { CompletionSample } from './measure/completion-sample.ts';
 import { RunFolder } from './run-state.ts';
 import { studentFromCheckpoint, studentFromTeacher } from './student-start.ts';
@@ -77,10 +78,17 @@ export async function distillStudent(
     owned.push(student.own);
     const { parameters } = student;
 
-    const run = await RunFolder.open(options.run, definitionOf(options, data));
+    const definition = definitionOf(options, data);
+    const run = await RunFolder.open(options.run, definition);
     const perplexity = (signal?: AbortSignal) => heldOutPerplexity(config, parameters, data.heldOut, signal);
     const teacherPerplexity = await heldOutPerplexity(config, teacher, data.heldOut, context.signal);
     const startPerplexity = await perplexity(context.signal);
+    // A checkpoint of the end-to-end stage has what the blocks learned.
+    if (recipe.blockSteps > 0 && (await run.steps()).length === 0) {
+      const { trainer, run } = options;
+      const blocks = { recipe, trainer, run, definition };
+      await startBlocks(config, teacher, parameters, data.windows, blocks, context);
+    }
     const { state, metrics } = await runTraining(
       {
         parameters: student.own,

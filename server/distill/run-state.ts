@@ -65,7 +65,7 @@ export class RunFolder {
   /** Throws everything of an earlier run away. @throws busy (a process works on it) */
   static async clear(path: string): Promise<void> {
     await refuseIfTaken(path);
-    for (const name of ['run.json', 'metrics.jsonl', 'checkpoints', processFile]) {
+    for (const name of ['run.json', 'metrics.jsonl', 'checkpoints', blocksFolder, processFile]) {
       await rm(join(path, name), { recursive: true, force: true });
     }
   }
@@ -200,6 +200,8 @@ export class RunFolder {
 
 /** Which process works on the run. */
 const processFile = 'process.json';
+/** The runs of the block-wise start, in the folder of the whole run. */
+export const blocksFolder = 'blocks';
 
 async function refuseIfTaken(path: string): Promise<void> {
   const file = join(path, processFile);

@@ -33,6 +33,15 @@ export const studentRecipeSchema = z.object({
   straightThrough: z
     .enum(['tanh', 'plain', 'clipped'])
     .describe('gradient through Sign: times 1.001 - tanh²; unchanged; or 0 where |latent| > 1'),
+  blockSteps: z
+    .number()
+    .int()
+    .min(0)
+    .max(10_000_000)
+    .describe('steps that each block first learns its teacher block alone; 0 = none'),
+  blockInputs: z
+    .enum(['student', 'teacher'])
+    .describe('what enters a block then: what the student’s blocks before it make, or the teacher’s'),
   klWeight: z.number().min(0).describe('weight of the mean KL per token'),
   hiddenWeight: z.number().min(0).describe('weight of the hidden-state loss'),
   hiddenLayers: z
