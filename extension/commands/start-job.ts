@@ -89,7 +89,7 @@ async function askTrainingData(): Promise<string[] | undefined> {
     },
     {
       label: '$(file) Choose files…',
-      description: 'text, code, .jsonl or .jsonl.gz',
+      description: 'text, code, .jsonl, .jsonl.gz or .parquet',
       choose: async () => {
         const files = await vscode.window.showOpenDialog({
           canSelectFiles: true,

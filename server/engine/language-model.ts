@@ -10,6 +10,8 @@ export interface SamplingOptions {
   topP: number;
   minP: number;
   repetitionPenalty: number;
+  /** The first n tokens are the most likely ones, whatever the temperature. Default 0. */
+  greedyTokens?: number;
   seed?: number;
 }
 
@@ -20,6 +22,8 @@ export interface GenerateRequest {
   stop: string[];
   /** Token ids that end the text; the model's end tokens if absent. */
   stopIds?: number[];
+  /** None of the end tokens is chosen before so many others. Default 0. */
+  minTokens?: number;
   singleLine?: boolean;
   maxMilliseconds?: number;
 }

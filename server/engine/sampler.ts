@@ -11,6 +11,8 @@ export class Sampler {
   readonly #options: SamplingOptions;
   #state: number;
   #candidates: Int32Array = new Int32Array(0);
+  #weights: Float64Array = new Float64Array(0);
+  #taken = 0;
 
   constructor(options: SamplingOptions) {
     this.#options = options;
@@ -25,7 +27,8 @@ export class Sampler {
   sample(logits: Float32Array, history: readonly number[]): number {
     const { temperature, topK, topP, minP, repetitionPenalty } = this.#options;
     if (repetitionPenalty !== 1) penalise(logits, history, repetitionPenalty);
-    if (temperature === 0) return argmax(logits);
+    if (temperature === 0 || this.#taken++ < (this.#options.greedyTokens ?? 0)) return argmax(logits);
+    if (topK === 0 && topP === 1 && minP === 0) return this.#fromAll(logits, temperature);
 
     const kept = this.#largest(logits, topK > 0 ? Math.min(topK, logits.length) : logits.length);
     const top = logits[kept[0] ?? 0] ?? 0;
@@ -57,6 +60,26 @@ export class Sampler {
       if (draw < 0) return kept[i] ?? 0;
     }
     return kept[count - 1] ?? 0;
+  }
+
+  /** A draw from the whole softmax: the same as below, but nothing need be sorted. */
+  #fromAll(logits: Float32Array, temperature: number): number {
+    if (this.#weights.length !== logits.length) this.#weights = new Float64Array(logits.length);
+    const weights = this.#weights;
+    const top = logits[argmax(logits)] ?? 0;
+    let mass = 0;
+    for (let id = 0; id < logits.length; id++) {
+      const weight = Math.exp(((logits[id] ?? 0) - top) / temperature);
+      weights[id] = weight;
+      mass += weight;
+    }
+    let draw = this.#random() * mass;
+    for (let id = 0; id < weights.length; id++) {
+      draw -= weights[id] ?? 0;
+      if (draw < 0) return id;
+    }
+    // Rounding has left the draw at the very end.
+    return argmax(logits);
   }
 
   /** Ids of the k largest logits, largest first (ties: lower id first). */

@@ -239,6 +239,9 @@ export class Scheduler {
     const now = performance.now();
     running.firstTokenAt ??= now;
     if (running.limit <= 0) return this.#finish(running, 'length');
+    if (running.generated.length < (running.request.minTokens ?? 0)) {
+      for (const end of running.stopIds) logits[end] = -Infinity;
+    }
     const id = running.sampler.sample(logits, running.history);
     if (running.stopIds.has(id)) return this.#finish(running, 'stop');
     running.history.push(id);

@@ -23,7 +23,7 @@ export const jobSpecSchema = z.discriminatedUnion('kind', [
     teacher: folder,
     /** 1-bit start (from quantize); made by SVID when absent. */
     student: folder.optional(),
-    /** Files or folders of text, code, or .jsonl(.gz). */
+    /** Files or folders of text or code, .jsonl(.gz) or .parquet. */
     data: z.array(folder).min(1).max(64),
     output: folder,
     steps: z.number().int().min(1).max(10_000_000).optional(),

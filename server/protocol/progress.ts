@@ -46,7 +46,7 @@ export const progressSchema = z.object({
   phase: z.string(),
   done: z.number(),
   total: z.number(),
-  unit: z.enum(['tensors', 'bytes', 'steps', 'tokens', 'layers', 'files', 'windows', 'questions']),
+  unit: z.enum(['tensors', 'bytes', 'steps', 'tokens', 'layers', 'files', 'windows', 'questions', 'samples']),
   /** A line of detail, such as the tensor's name. */
   message: z.string().optional(),
   /** Seconds that remain, estimated; absent while unknown. */

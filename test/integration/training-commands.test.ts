@@ -246,3 +246,38 @@ describe('onebit train', () => {
     expect(JSON.parse(text.toString())).toHaveProperty('ids');
   });
 });
+
+describe('onebit generate-data', () => {
+  const generate = (output: string, ...more: string[]) => [
+    ...['generate-data', '--model', teacher, '--output', output, '--samples', '1000', '--tokens', '40'],
+    ...['--seed', '5', ...more],
+  ];
+
+  it('writes the same data after kills as undisturbed, and one can train on them', async () => {
+    const whole = join(folder, 'whole.jsonl.gz');
+    const { code, stdout, stderr } = await run(generate(whole, '--progress', 'none', '--json'));
+    expect([code, stderr]).toEqual([0, '']);
+    const result = JSON.parse(stdout) as { samples: number; tokens: number };
+    expect(result.samples).toBe(1000);
+
+    const output = join(folder, 'killed.jsonl.gz');
+    for (let kills = 0; kills < 3; kills++) {
+      const ended = await run(generate(output, '--progress', 'json', '--batch', '3'), (text, kill) => {
+        if (text.includes('"phase":"generate data"')) kill('SIGKILL');
+      });
+      expect(ended.signal).toBe('SIGKILL');
+    }
+    expect(existsSync(output)).toBe(false);
+    const last = await run(generate(output, '--progress', 'none', '--json'));
+    expect(JSON.parse(last.stdout)).toMatchObject({ output, samples: 1000, tokens: result.tokens });
+    expect(readFileSync(output).equals(readFileSync(whole))).toBe(true);
+    expect((await run(generate(output))).stderr).toMatch(/exists already/);
+
+    const student = join(folder, 'student-of-samples');
+    const distilled = await run([
+      ...['distill', '--teacher', teacher, '--data', output, '--output', student, ...options('--steps', '2')],
+      ...['--progress', 'none', '--json'],
+    ]);
+    expect([distilled.code, distilled.stderr]).toEqual([0, '']);
+  });
+});

@@ -27,7 +27,7 @@ export async function readJsonLines(
 ): Promise<void> {
   let column: string | undefined;
   let number = 0;
-  for await (const bytes of lines(path, signal)) {
+  for await (const bytes of fileLines(path, signal)) {
     number++;
     const line = decoded(bytes, path, number);
     if (line.trim() === '') continue;
@@ -72,7 +72,7 @@ function decoded(bytes: Uint8Array, path: string, number: number): string {
 }
 
 /** The lines' bytes without their ends. Not node:readline, which replaces what is not UTF-8 in silence. */
-async function* lines(path: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+export async function* fileLines(path: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   const file = createReadStream(path);
   const input: Readable = path.endsWith('.gz') ? file.pipe(createGunzip()) : file;
   // pipe() passes no errors on, and the reader would wait for more.

@@ -74,14 +74,7 @@ export async function openTrainingData(
     done: train.length + heldOut.length,
     total: train.length + heldOut.length,
     unit: 'files',
-    message: [
-      ...(dropped.exact > 0 ? [`${dropped.exact} exact duplicates dropped`] : []),
-      ...(dropped.near > 0 ? [`${dropped.near} near duplicates dropped`] : []),
-      ...(dropped.heldOut > 0 ? [`${dropped.heldOut} held-out duplicates of training text dropped`] : []),
-      ...(skipped > 0
-        ? [`${skipped} passed over, the first: ${corpus.firstSkipped ?? own?.firstSkipped}`]
-        : []),
-    ].join('; '),
+    message: reportOf(dropped, skipped, corpus.firstSkipped ?? own?.firstSkipped),
   });
   const infillRate = options.infillRate ?? (tokenizer.infill === undefined ? 0 : 0.5);
   const windows = new WindowStream(train, tokenizer, {
@@ -152,4 +145,21 @@ async function splitWithoutDuplicates(
     );
   }
   return { train, heldOut: honest, dropped: { ...dropped, heldOut: heldOut.length - honest.length } };
+}
+
+/** What a user should know of the data that were not used. */
+function reportOf(
+  { exact, near, heldOut }: DroppedDocuments,
+  skipped: number,
+  firstSkipped: string | undefined,
+): string {
+  const counts = [
+    ...(exact > 0 ? [`${exact} exact`] : []),
+    ...(near > 0 ? [`${near} near`] : []),
+    ...(heldOut > 0 ? [`${heldOut} of training text in the held-out text`] : []),
+  ];
+  return [
+    ...(counts.length > 0 ? [`duplicates dropped: ${counts.join(', ')}`] : []),
+    ...(skipped > 0 ? [`files passed over: ${skipped}, the first because ${firstSkipped}`] : []),
+  ].join('; ');
 }

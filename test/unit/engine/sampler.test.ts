@@ -42,6 +42,14 @@ describe('sampler', () => {
     expected.forEach((p, id) => p === 0 && expect(measured[id]).toBe(0));
   });
 
+  test('the first tokens are greedy where asked for, whatever the temperature', () => {
+    const sampler = new Sampler({ ...plain, greedyTokens: 40 });
+    const flat = (): Float32Array => Float32Array.of(1, 1.001, 1, 1);
+    const draws = Array.from({ length: 400 }, () => sampler.sample(flat(), []));
+    expect(draws.slice(0, 40)).toEqual(Array.from({ length: 40 }, () => 1));
+    expect(new Set(draws.slice(40)).size).toBe(4);
+  });
+
   test('the same seed gives the same tokens, another seed others', () => {
     const draw = (seed: number): number[] => {
       const sampler = new Sampler({ ...plain, seed });

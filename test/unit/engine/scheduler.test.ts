@@ -132,6 +132,15 @@ describe('scheduler', () => {
     expect(result.finishReason).toBe('stop');
   });
 
+  test('no stop id is chosen before the least number of tokens', async () => {
+    const ids = await alone([1, 5, 9], 12);
+    const stop = ids[0] ?? 0;
+    expect((await model.generate(request([1, 5, 9], { stopIds: [stop] }))).ids).toEqual([]);
+    const result = await model.generate(request([1, 5, 9], { stopIds: [stop], minTokens: 7 }));
+    expect(result.ids.length).toBeGreaterThanOrEqual(7);
+    expect(result.ids).not.toContain(stop);
+  });
+
   test('the context ends a text that would not fit', async () => {
     const prompt = Array.from({ length: 60 }, (_, i) => i % 30);
     const result = await model.generate(request(prompt, { maxTokens: 50 }));

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTrainingData, type DataOptions } from '../../../../server/distill/data/training-data.ts';
-import { plainWindows, WindowStream } from '../../../../server/distill/data/windows.ts';
+import { plainWindows, type WindowStream } from '../../../../server/distill/data/windows.ts';
 import type { Progress } from '../../../../server/protocol/progress.ts';
 import { characterTokenizer as tokenizer } from '../../../reference/character-tokenizer.ts';
 
@@ -55,7 +55,7 @@ describe('openTrainingData', () => {
       done: 10,
       total: 10,
       unit: 'files',
-      message: '1 exact duplicates dropped; 1 near duplicates dropped',
+      message: 'duplicates dropped: 1 exact, 1 near',
     });
   });
 
