@@ -34,6 +34,13 @@ export async function readInfilling(path: string, limit?: number): Promise<Infil
   }));
 }
 
+export interface InfillScores {
+  /** By question. */
+  right: boolean[];
+  /** Questions of which the prompt had to leave something out to fit the context. */
+  truncated: number;
+}
+
 /** Tokens beyond those of the longest expected line, for a model that writes a line in shorter ones. */
 const spareTokens = 16;
 
@@ -49,7 +56,7 @@ export async function fillIn(
   tokenizer: Tokenizer,
   questions: readonly InfillQuestion[],
   options: { sequences: number; signal?: AbortSignal; onQuestion?: (done: number) => void },
-): Promise<boolean[]> {
+): Promise<InfillScores> {
   if (tokenizer.infill === undefined) {
     throw new OneBitError(
       'unsupported',
@@ -61,6 +68,9 @@ export async function fillIn(
   const { sequences, signal, onQuestion } = options;
   const scheduler = new Scheduler(engine, tokenizer, { sequences, queue: sequences });
   const right: boolean[] = questions.map(() => false);
+  // The three parts' tokens, and BOS.
+  const special = 3 + (tokenizer.bosId === undefined ? 0 : 1);
+  let truncated = 0;
   let next = 0;
   let done = 0;
   const work = async (): Promise<void> => {
@@ -69,6 +79,8 @@ export async function fillIn(
       throwIfCancelled(signal);
       const { prefix, suffix } = question;
       const prompt = buildPrompt(tokenizer, { extra: [], prefix, suffix }, maxTokens, engine.contextLength);
+      const around = [prefix, suffix].reduce((sum, text) => sum + tokenizer.encode(text).length, special);
+      if (prompt.ids.length < around) truncated++;
       const stopIds = [...engine.config.eosTokenIds, ...tokenizer.eosIds, ...prompt.stopIds];
       right[i] = await writesLine(scheduler, { ...prompt, stopIds }, question.expected, signal);
       onQuestion?.(++done);
@@ -79,7 +91,7 @@ export async function fillIn(
   } finally {
     await scheduler.dispose();
   }
-  return right;
+  return { right, truncated };
 }
 
 /** Whether the line that follows the prompt is the expected one. */

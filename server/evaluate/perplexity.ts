@@ -60,6 +60,7 @@ export async function perplexity(
   check(engine, sequences, window, stride);
   const vocab = engine.config.vocabSize;
   const total = sequences.reduce((sum, sequence) => sum + sequence.length, 0);
+  const started = performance.now();
   let done = 0;
   let nll = 0;
   let squares = 0;
@@ -98,6 +99,7 @@ export async function perplexity(
           done: done + end,
           total,
           unit: 'tokens',
+          remainingSeconds: ((performance.now() - started) / 1000) * (total / (done + end) - 1),
           metrics: { perplexity: Math.exp(nll / Math.max(tokens, 1)) },
         });
         if (end === sequence.length) break;

@@ -21,7 +21,7 @@ export type LoadedTask = TaskFile &
 export interface TaskResult extends TaskFile {
   questions: number;
   scores: Score[];
-  /** Questions whose context had to lose its beginning to fit the engine. */
+  /** Questions of which something had to be left out to fit the context. */
   truncated: number;
   seconds: number;
 }
@@ -65,13 +65,13 @@ export async function runTask(
       remainingSeconds: (seconds() / done) * (total - done),
     });
   if (kind === 'infilling') {
-    const right = await fillIn(engine, tokenizer, questions, {
+    const { right, truncated } = await fillIn(engine, tokenizer, questions, {
       sequences: taskSequences,
       signal,
       onQuestion,
     });
     const scores = [shareOf('exact_match', right)];
-    return { task, file, questions: total, scores, truncated: 0, seconds: seconds() };
+    return { task, file, questions: total, scores, truncated, seconds: seconds() };
   }
   const { logLikelihoods, truncated } = await scoreChoices(engine, tokenizer, questions, {
     lanes: taskSequences,

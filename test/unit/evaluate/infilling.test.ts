@@ -71,12 +71,23 @@ describe('infilling', () => {
     const shorter = filled.map((question) => ({ ...question, expected: question.expected.slice(0, 1) }));
     const questions = [...filled, ...other, ...longer, ...shorter];
     const seen: number[] = [];
-    const right = await fillIn(engine, tokenizer, questions, {
+    const { right, truncated } = await fillIn(engine, tokenizer, questions, {
       sequences: 3,
       onQuestion: (done) => seen.push(done),
     });
     expect(right).toEqual(questions.map((_, i) => i < 3));
+    expect(truncated).toBe(0);
     expect(seen).toEqual(questions.map((_, i) => i + 1));
+  });
+
+  test('prompts that had to be cut are counted', async () => {
+    const question = { prefix: 'a', suffix: 'b', expected: 'c' };
+    const long = [
+      { ...question, prefix: 'p'.repeat(200) },
+      { ...question, suffix: 's'.repeat(200) },
+    ];
+    const { truncated } = await fillIn(engine, tokenizer, [question, ...long], { sequences: 1 });
+    expect(truncated).toBe(2);
   });
 
   test('a tokenizer without the tokens is refused', async () => {
