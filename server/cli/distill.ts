@@ -73,8 +73,10 @@ export function register(program: Command): void {
       },
       { signal, onProgress: progressOutput(args.progress) },
     );
-    if (args.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-    else {
+    if (args.json) {
+      const peakRssBytes = process.resourceUsage().maxRSS * 1024;
+      process.stdout.write(`${JSON.stringify({ ...result, peakRssBytes })}\n`);
+    } else {
       const { teacher: ofTeacher, start, student } = result.perplexity;
       process.stdout.write(
         `${result.output}: preset ${preset}, ${result.steps} steps; held-out perplexity: ` +

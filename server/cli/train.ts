@@ -72,8 +72,10 @@ export function register(program: Command): void {
       },
       { signal, onProgress: progressOutput(args.progress) },
     );
-    if (args.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-    else {
+    if (args.json) {
+      const peakRssBytes = process.resourceUsage().maxRSS * 1024;
+      process.stdout.write(`${JSON.stringify({ ...result, peakRssBytes })}\n`);
+    } else {
       process.stdout.write(
         `${result.output}: ${result.parameters} parameters, ${result.steps} steps, ${result.tokens} tokens, ` +
           `held-out perplexity ${result.perplexity.toFixed(2)}\n`,

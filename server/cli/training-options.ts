@@ -31,6 +31,7 @@ export interface TrainingArguments {
   infillSplit: InfillSplit;
   checkpointSteps?: number;
   measurements: number;
+  memoryCheck: boolean;
   threads?: number;
   progress: 'auto' | 'json' | 'none';
   json: boolean;
@@ -75,6 +76,7 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option('--checkpoint-steps <n>', 'steps between checkpoints (default: about a minute)', integer(1))
     .option('--measurements <n>', 'held-out measurements over the run', integer(0), 20)
+    .option('--no-memory-check', 'train even if the estimate says that memory will not do')
     .option('--threads <n>', 'threads of the kernels (default: one a core)', integer(1, 1024))
     .addOption(
       new Option('--progress <how>', 'how progress is shown')
@@ -154,6 +156,7 @@ export function trainerOptionsOf(
     beta2: recipe.beta2,
     checkpointSteps: args.checkpointSteps,
     measurements: args.measurements,
+    memoryCheck: args.memoryCheck,
   };
 }
 

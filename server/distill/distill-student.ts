@@ -11,6 +11,7 @@ import { heldOutPerplexity } from './held-out.ts';
 import { llamaForward, type ForwardResult } from './llama-graph.ts';
 import { distillationLoss, hiddenLayersOf } from './losses.ts';
 import { startBlocks } from './block-start.ts';
+import { checkTrainingMemory } from './memory/memory-estimate.ts';
 import { CompletionSample } from './measure/completion-sample.ts';
 import { RunFolder } from './run-state.ts';
 import { studentFromCheckpoint, studentFromTeacher } from './student-start.ts';
@@ -72,6 +73,11 @@ export async function distillStudent(
     };
     const tokenizer = await loadTokenizer(options.teacher);
     const data = await openTrainingData(options.data, tokenizer, context);
+    const { batch, microBatch, window, memoryCheck: refuse = true } = options.trainer;
+    await checkTrainingMemory(
+      { config, kind: 'distill', parts: recipe, recompute, batch, microBatch, window },
+      { refuse, onProgress: context.onProgress },
+    );
     const teacher = await readParameters(checkpoint, () => false, context.signal);
     owned.push(teacher);
     const student = await startStudent(checkpoint, teacher, options, context);

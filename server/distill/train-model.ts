@@ -6,6 +6,7 @@ import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { heldOutPerplexity } from './held-out.ts';
 import { llamaForward } from './llama-graph.ts';
 import { crossEntropy } from './ops/index.ts';
+import { allTrained, checkTrainingMemory } from './memory/memory-estimate.ts';
 import { CompletionSample } from './measure/completion-sample.ts';
 import { disposeParameters, initialParameters } from './parameters.ts';
 import { RunFolder } from './run-state.ts';
@@ -56,6 +57,11 @@ export async function trainModel(
     eosTokenIds: [...tokenizer.eosIds],
   };
   const data = await openTrainingData(options.data, tokenizer, context);
+  const { batch, microBatch, window, memoryCheck: refuse = true } = options.trainer;
+  await checkTrainingMemory(
+    { config, kind: 'train', parts: allTrained, recompute: options.recompute, batch, microBatch, window },
+    { refuse, onProgress: context.onProgress },
+  );
   const run = await RunFolder.open(options.run, {
     kind: 'train',
     ...curveOf(options.data, options.trainer, data),

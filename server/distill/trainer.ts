@@ -45,6 +45,8 @@ export interface TrainerOptions {
   checkpointSteps: number | undefined;
   /** Measurements over the run (held-out perplexity, sign flips, a sample), besides the last. */
   measurements: number;
+  /** Whether a run that memory cannot hold is refused (default true). */
+  memoryCheck?: boolean;
 }
 
 export interface TrainingTask<Target = undefined> {

@@ -284,6 +284,18 @@ describe.each(fastestBackends)('training on the %s backend', (_name, activate) =
     expect(existsSync(options.output)).toBe(false);
   });
 
+  it('refuses a run that memory cannot hold before it begins, with the numbers', async () => {
+    const options = trainOptions('model', 4);
+    options.trainer.batch = options.trainer.microBatch = 10_000_000;
+    await expect(trainModel(options, {})).rejects.toMatchObject({
+      code: 'out-of-memory',
+      message: expect.stringMatching(
+        /needs about \d+ MB .*activations \d+ MB.* and \d+ MB are available\. Use a smaller --micro-batch/,
+      ) as unknown,
+    });
+    expect(existsSync(options.run)).toBe(false);
+  });
+
   it('fits the schedule to the minutes given', async () => {
     const options = trainOptions('model', 1);
     options.trainer.schedule = {
