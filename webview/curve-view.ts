@@ -5,6 +5,7 @@ import { formatDuration, formatInteger, formatLoss, none, unbroken } from './for
 import type { Host } from './host.ts';
 import { jobTitle } from './job-text.ts';
 import { curveJob, orderJobs, type PanelState } from './panel-state.ts';
+import { MeasurementView } from './measurement-view.ts';
 import { Plot } from './plot.ts';
 import { section } from './section.ts';
 import { checkbox, dropdown } from './toolkit.ts';
@@ -35,6 +36,7 @@ export class CurveView {
     'aria-label': 'Step of the run',
   });
   private readonly summary = element('p', { class: 'note' });
+  private readonly measurement = new MeasurementView();
   private readonly plot: Plot;
   private data: CurveData = { steps: [], values: {} };
   private metrics: Metric[] = [];
@@ -51,6 +53,7 @@ export class CurveView {
       element('div', { class: 'curve-head' }, this.keyList, this.step),
       this.canvas,
       this.summary,
+      this.measurement.element,
     );
     this.plot = new Plot(this.canvas, (index) => {
       this.cursor = index;
@@ -69,6 +72,7 @@ export class CurveView {
     if (metrics !== this.metrics) {
       this.metrics = metrics;
       this.data = curveData(metrics);
+      this.measurement.update(metrics);
     }
     const hidden = this.host.ui.hiddenCurves ?? [];
     const logarithmic = this.host.ui.logarithmic ?? false;

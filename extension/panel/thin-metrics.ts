@@ -5,7 +5,7 @@ export const mostMetrics = 2000;
 
 /**
  * At most about `most` lines of a run, evenly spread: the first and the last are there, and every line
- * with a perplexity, since those are few and far between.
+ * that was measured on held-out text, since those are few and far between.
  */
 export function thinMetrics(metrics: Metric[], most = mostMetrics): Metric[] {
   if (metrics.length <= most) return metrics;
@@ -14,6 +14,6 @@ export function thinMetrics(metrics: Metric[], most = mostMetrics): Metric[] {
   return metrics.filter((metric, i) => {
     const due = i >= next;
     if (due) next += stride;
-    return due || i === metrics.length - 1 || metric.perplexity !== undefined;
+    return due || i === metrics.length - 1 || metric.perplexity !== undefined || metric.sample !== undefined;
   });
 }

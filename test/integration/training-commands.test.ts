@@ -105,6 +105,21 @@ describe('onebit distill', () => {
     ]);
   });
 
+  it('leaves metrics that export-metrics turns into TensorBoard events and CSV', async () => {
+    const [tensorboard, csv] = [join(folder, 'logs'), join(folder, 'tables', 'whole.csv')];
+    const args = ['export-metrics', '--run', `${whole}.run`];
+    const done = await run([...args, '--tensorboard', tensorboard, '--csv', csv]);
+    expect([done.code, done.stderr]).toEqual([0, '']);
+    expect(readFileSync(csv, 'utf8').trim().split('\r\n')).toHaveLength(31);
+    const events = readFileSync(join(tensorboard, 'whole.run', 'events.out.tfevents.0.onebit'));
+    expect(events.includes('signFlips/sinceStart/layer-0')).toBe(true);
+    expect(await run(args)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--csv FILE') as unknown,
+    });
+    expect((await run(['export-metrics', '--run', folder, '--csv', csv])).stderr).toContain('metrics.jsonl');
+  });
+
   it('goes on after SIGKILL and after SIGTERM to the same curve and the same file', async () => {
     const output = join(folder, 'killed');
     const args = distill(output, '--progress', 'json');
