@@ -13,6 +13,7 @@ import { distillationLoss, hiddenLayersOf } from './losses.ts';
 import { startBlocks } from './block-start.ts';
 import { checkTrainingMemory } from './memory/memory-estimate.ts';
 import { CompletionSample } from './measure/completion-sample.ts';
+import { checkTokenizers } from './check-tokenizers.ts';
 import { RunFolder } from './run-state.ts';
 import { studentFromCheckpoint, studentFromTeacher } from './student-start.ts';
 import { isTrained } from './trained-parts.ts';
@@ -72,6 +73,7 @@ export async function distillStudent(
       languageModel: recipe.lmWeight,
     };
     const tokenizer = await loadTokenizer(options.teacher);
+    if (options.student !== undefined) await checkTokenizers(options.student, options.teacher, tokenizer);
     const data = await openTrainingData(options.data, tokenizer, context);
     const { batch, microBatch, window, memoryCheck: refuse = true } = options.trainer;
     await checkTrainingMemory(

@@ -323,6 +323,12 @@ describe.each(fastestBackends)('training on the %s backend', (_name, activate) =
     await expect(attempt({ teacher: oneBit })).rejects.toThrow(/must be a full-precision/);
     await expect(attempt({ student: output })).rejects.toThrow(/is a full-precision model/);
     await expect(attempt({ student: wider })).rejects.toThrow(/has intermediateSize 32, the teacher 24/);
+    const file = join(oneBit, 'tokenizer.json');
+    const swapped = (await readFile(file, 'utf8')).replace('"a":97,"b":98', '"b":97,"a":98');
+    await writeFile(file, swapped);
+    await expect(attempt({ student: oneBit })).rejects.toThrow(
+      /tokenizers differ: token 97 is "b" in .* and "a" in /,
+    );
     await expect(attempt({ teacher: join(folder, 'absent') })).rejects.toMatchObject({ code: 'not-found' });
   });
 });
