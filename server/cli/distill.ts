@@ -9,6 +9,7 @@ import {
   type Preset,
   type Recipe,
 } from '../protocol/recipe.ts';
+import { integer } from './arguments.ts';
 import { progressOutput } from './progress-output.ts';
 import { addRecipeOptions, recipeOf } from './recipe-options.ts';
 import { processSignal } from './signals.ts';
@@ -25,6 +26,9 @@ interface DistillArguments extends TrainingArguments, Partial<Recipe> {
   teacher: string;
   student?: string;
   preset?: Preset;
+  teacherCache?: string;
+  teacherCacheTop: number;
+  teacherCacheWindows: number;
 }
 
 /** `onebit distill`: a 1-bit student from a full-precision teacher. */
@@ -40,6 +44,13 @@ export function register(program: Command): void {
         'defaults of the recipe (default: small below a billion parameters, else paper)',
       ).choices(presetSchema.options),
     );
+  command
+    .option(
+      '--teacher-cache <folder>',
+      'keep what the teacher says of fixed windows there, and train on it (no hidden-state loss)',
+    )
+    .option('--teacher-cache-top <n>', 'tokens kept a position', integer(1), 64)
+    .option('--teacher-cache-windows <n>', 'windows kept', integer(1), 1024);
   addTrainingOptions(command);
   addRecipeOptions(command, recipeSchema, presets);
   command.action(async (args: DistillArguments) => {
@@ -57,6 +68,11 @@ export function register(program: Command): void {
     );
     const preset = args.preset ?? presetFor(parameters);
     const recipe = recipeOf(args, presets[preset]);
+    // Given by name it is refused; from the preset it is switched off.
+    if (args.teacherCache !== undefined && args.hiddenWeight === undefined && recipe.hiddenWeight > 0) {
+      recipe.hiddenWeight = 0;
+      process.stderr.write('onebit: with --teacher-cache the hidden-state loss is off.\n');
+    }
     const data = dataOptionsOf(args, checkpoint.config.maxPositions);
     const run = await prepareRun(args, [teacher, student]);
     const result = await distillStudent(
@@ -66,6 +82,13 @@ export function register(program: Command): void {
         preset,
         recipe: studentRecipeSchema.parse(recipe),
         recompute: recipe.recompute,
+        ...(args.teacherCache !== undefined && {
+          teacherCache: {
+            folder: args.teacherCache,
+            top: args.teacherCacheTop,
+            windows: args.teacherCacheWindows,
+          },
+        }),
         data,
         trainer: trainerOptionsOf(args, recipe, data.window, 1000),
         output: args.output,

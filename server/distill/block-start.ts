@@ -3,7 +3,7 @@ import type { ModelConfig } from '../checkpoint/model-config.ts';
 import type { OnProgress } from '../protocol/progress.ts';
 import type { StudentRecipe } from '../protocol/recipe.ts';
 import { tf } from './backend/tfjs.ts';
-import type { WindowStream } from './data/windows.ts';
+import type { WindowSource } from './data/windows.ts';
 import { blockPrefix, decoderBlock, type Weights } from './llama-graph.ts';
 import { embed } from './ops/index.ts';
 import type { Parameters } from './parameters.ts';
@@ -41,7 +41,7 @@ export async function startBlocks(
   config: ModelConfig,
   teacher: Weights,
   student: Parameters,
-  windows: WindowStream,
+  windows: WindowSource,
   { recipe, trainer, run, definition }: BlockStartOptions,
   context: { signal?: AbortSignal; onProgress?: OnProgress },
 ): Promise<void> {

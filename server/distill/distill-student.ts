@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { copyParameter, disposeParameters, readParameters, type Parameters } from './parameters.ts';
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import type { ModelConfig } from '../checkpoint/model-config.ts';
 import { OneBitError } from '../protocol/error.ts';
 import type { OnProgress } from '../protocol/progress.ts';
 import type { OptimizerRecipe, Preset, StudentRecipe } from '../protocol/recipe.ts';
@@ -16,6 +17,7 @@ import { CompletionSample } from './measure/completion-sample.ts';
 import { checkTokenizers } from './check-tokenizers.ts';
 import { RunFolder } from './run-state.ts';
 import { studentFromCheckpoint, studentFromTeacher } from './student-start.ts';
+import { fingerprintOf, TeacherCache, type CachedTarget, type TeacherCacheOptions } from './teacher-cache.ts';
 import { isTrained } from './trained-parts.ts';
 import { openTrainingData, type DataOptions, type TrainingData } from './data/training-data.ts';
 import { curveOf, lastPerplexity } from './train-model.ts';
@@ -31,6 +33,8 @@ export interface DistillOptions {
   preset: Preset | undefined;
   recipe: StudentRecipe;
   recompute: OptimizerRecipe['recompute'];
+  /** Train on what the teacher said of fixed windows, kept on disk; needs a hidden weight of 0. */
+  teacherCache?: TeacherCacheOptions;
   data: DataOptions;
   trainer: Omit<TrainerOptions, 'phase'>;
   output: string;
@@ -57,6 +61,7 @@ export async function distillStudent(
 ): Promise<DistillResult> {
   const checkpoint = await openCheckpoint(options.teacher, context.signal);
   const owned: Parameters[] = [];
+  let cache: TeacherCache | undefined;
   try {
     if (checkpoint.kind !== 'full') {
       throw new OneBitError(
@@ -91,26 +96,35 @@ export async function distillStudent(
     const perplexity = (signal?: AbortSignal) => heldOutPerplexity(config, parameters, data.heldOut, signal);
     const teacherPerplexity = await heldOutPerplexity(config, teacher, data.heldOut, context.signal);
     const startPerplexity = await perplexity(context.signal);
+    if (options.teacherCache !== undefined) {
+      cache = await openCache(options.teacherCache, options, data, config, teacher, context);
+    }
+    const cached = cache;
+    const windows = cached ?? data.windows;
     // A checkpoint of the end-to-end stage has what the blocks learned.
     if (recipe.blockSteps > 0 && (await run.steps()).length === 0) {
       const { trainer, run } = options;
       const blocks = { recipe, trainer, run, definition };
-      await startBlocks(config, teacher, parameters, data.windows, blocks, context);
+      await startBlocks(config, teacher, parameters, windows, blocks, context);
     }
     const { state, metrics } = await runTraining(
       {
         parameters: student.own,
-        target: ({ inputs, count, window }: Batch) => llamaForward(config, teacher, inputs, count, window),
-        loss: ({ inputs, labels, count, window }: Batch, target: ForwardResult) => {
+        target: ({ inputs, count, window }: Batch) =>
+          cached?.target(count) ?? llamaForward(config, teacher, inputs, count, window),
+        loss: ({ inputs, labels, count, window }: Batch, target: ForwardResult | CachedTarget) => {
           const graph = { straightThrough: recipe.straightThrough, recompute };
           const result = llamaForward(config, parameters, inputs, count, window, graph);
           const { loss, kl, hidden, nll } = distillationLoss(target, result, labels, weights);
-          return { loss, figures: { kl, hidden, ...(nll === undefined ? {} : { nll }) } };
+          return {
+            loss,
+            figures: { kl, ...(hidden && { hidden }), ...(nll && { nll }) },
+          };
         },
         perplexity,
         sample: new CompletionSample(config, tokenizer, data.heldOut).sampler(parameters, teacher),
       },
-      data.windows,
+      windows,
       run,
       { ...options.trainer, phase: 'distill' },
       context,
@@ -136,8 +150,35 @@ export async function distillStudent(
     return result;
   } finally {
     for (const parameters of owned) disposeParameters(parameters);
+    cache?.close();
     await checkpoint.close();
   }
+}
+
+async function openCache(
+  cache: TeacherCacheOptions,
+  { data: given, recipe }: DistillOptions,
+  data: TrainingData,
+  config: ModelConfig,
+  teacher: Parameters,
+  context: { signal?: AbortSignal; onProgress?: OnProgress },
+): Promise<TeacherCache> {
+  if (recipe.hiddenWeight > 0) {
+    throw new OneBitError(
+      'bad-request',
+      'A teacher cache has no hidden states: use a hidden weight of 0, or no cache.',
+    );
+  }
+  const { window, seed, infillSplit } = given;
+  const { infillRate, fingerprint } = data;
+  return TeacherCache.open(
+    cache,
+    { teacher: await fingerprintOf(teacher), data: fingerprint, window, seed, infillRate, infillSplit },
+    data.windows,
+    config.vocabSize,
+    (inputs) => llamaForward(config, teacher, inputs, 1, window).logits,
+    context,
+  );
 }
 
 /** `parameters` is the whole student; `own` is the part that does not belong to the teacher. */
@@ -196,6 +237,7 @@ function definitionOf(options: DistillOptions, data: TrainingData): Record<strin
     student: options.student,
     ...options.recipe,
     recompute: options.recompute,
+    ...cacheOf(options),
   };
 }
 
@@ -234,6 +276,12 @@ function recordOf(
       ...options.recipe,
     },
     seed: options.data.seed,
+    ...cacheOf(options),
     heldOutPerplexity: result.perplexity,
   };
+}
+
+/** What of a cache the curve depends on; where it lies is nobody's business. */
+function cacheOf({ teacherCache: cache }: DistillOptions): Record<string, unknown> {
+  return cache === undefined ? {} : { teacherCache: { top: cache.top, windows: cache.windows } };
 }

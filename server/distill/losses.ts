@@ -1,8 +1,9 @@
 import { OneBitError } from '../protocol/error.ts';
 import type { StudentRecipe } from '../protocol/recipe.ts';
 import { tf } from './backend/tfjs.ts';
-import { crossEntropy, softmaxKl, unitDistance } from './ops/index.ts';
+import { bucketKl, crossEntropy, softmaxKl, unitDistance } from './ops/index.ts';
 import type { ForwardResult } from './llama-graph.ts';
+import type { CachedTarget } from './teacher-cache.ts';
 
 export interface DistillationWeights {
   /** Of the mean KL(teacher ‖ student) per token. */
@@ -19,31 +20,42 @@ export interface DistillationLoss {
   loss: tf.Scalar;
   /** Mean over tokens, natural log. */
   kl: tf.Scalar;
-  /** Sum over the chosen layers of the mean squared distance of unit vectors. */
-  hidden: tf.Scalar;
+  /** Present where the teacher's hidden states are: sum over the chosen layers of the mean squared distance of unit vectors. */
+  hidden: tf.Scalar | undefined;
   /** Mean over tokens; present when it is part of the loss. */
   nll: tf.Scalar | undefined;
 }
 
 /** The distillation loss of a batch. `labels` is `[batch · window]` int32. Differentiable in the student. */
 export function distillationLoss(
-  teacher: ForwardResult,
+  teacher: ForwardResult | CachedTarget,
   student: ForwardResult,
   labels: tf.Tensor1D,
   weights: DistillationWeights,
 ): DistillationLoss {
-  const kl = softmaxKl(teacher.logits, student.logits);
+  const kl =
+    'logits' in teacher
+      ? softmaxKl(teacher.logits, student.logits)
+      : bucketKl(teacher.tokens, teacher.probabilities, student.logits);
+  const hidden = 'logits' in teacher ? hiddenDistance(teacher, student, weights) : undefined;
+  const nll = weights.languageModel > 0 ? crossEntropy(student.logits, labels) : undefined;
+  let loss: tf.Scalar = tf.mul(kl, weights.kl);
+  if (hidden !== undefined && weights.hidden > 0) loss = tf.add(loss, tf.mul(hidden, weights.hidden));
+  if (nll !== undefined) loss = tf.add(loss, tf.mul(nll, weights.languageModel));
+  return { loss, kl, hidden, nll };
+}
+
+function hiddenDistance(
+  teacher: ForwardResult,
+  student: ForwardResult,
+  weights: DistillationWeights,
+): tf.Scalar {
   const distances = weights.hiddenLayers.map((layer) => {
     const [wanted, own] = [teacher.hiddenStates[layer], student.hiddenStates[layer]];
     if (wanted === undefined || own === undefined) throw new Error(`There is no hidden state ${layer}.`);
     return unitDistance(wanted, own);
   });
-  const hidden = distances.reduce((sum, distance) => tf.add(sum, distance), tf.scalar(0));
-  const nll = weights.languageModel > 0 ? crossEntropy(student.logits, labels) : undefined;
-  let loss: tf.Scalar = tf.mul(kl, weights.kl);
-  if (weights.hidden > 0) loss = tf.add(loss, tf.mul(hidden, weights.hidden));
-  if (nll !== undefined) loss = tf.add(loss, tf.mul(nll, weights.languageModel));
-  return { loss, kl, hidden, nll };
+  return distances.reduce((sum, distance) => tf.add(sum, distance), tf.scalar(0));
 }
 
 /**

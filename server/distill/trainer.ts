@@ -10,7 +10,7 @@ import type { RunState } from './run-checkpoint.ts';
 import type { RunFolder } from './run-state.ts';
 import { captureRun, restoreRun } from './run-tensors.ts';
 import { learningRate, shareDone, type Schedule } from './schedule.ts';
-import type { WindowStream } from './data/windows.ts';
+import type { WindowSource } from './data/windows.ts';
 
 /** A batch of windows: `[count · window]` int32 each. */
 export interface Batch {
@@ -75,7 +75,7 @@ const secondsBetweenCheckpoints = 60;
  */
 export async function runTraining<Target>(
   task: TrainingTask<Target>,
-  windows: WindowStream,
+  windows: WindowSource,
   run: RunFolder,
   options: TrainerOptions,
   context: { signal?: AbortSignal; onProgress?: OnProgress },
@@ -193,7 +193,7 @@ async function trainStep<Target>(
   task: TrainingTask<Target>,
   trained: Parameters,
   moments: Map<string, AdamMoments>,
-  windows: WindowStream,
+  windows: WindowSource,
   options: TrainerOptions,
   rate: number,
   step: number,
@@ -245,7 +245,7 @@ async function trainStep<Target>(
   }
 }
 
-function nextBatch(windows: WindowStream, count: number, window: number): Batch {
+function nextBatch(windows: WindowSource, count: number, window: number): Batch {
   const inputs = new Int32Array(count * window);
   const labels = new Int32Array(count * window);
   for (let i = 0; i < count; i++) {

@@ -26,6 +26,9 @@ export interface WindowState {
   random: RandomState;
 }
 
+/** What a trainer draws its windows from. */
+export type WindowSource = Pick<WindowStream, 'next' | 'state' | 'restore'>;
+
 /** One reading position. Tokens of its document from `offset` on are still unused. */
 interface Lane {
   /** Epoch and place in its order of the document in hand; place −1 before the first. */

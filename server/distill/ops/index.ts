@@ -11,6 +11,7 @@ export { causalAttention, type AttentionShape } from './causal-attention.ts';
 export { swiglu } from './swiglu.ts';
 export { embed } from './embed.ts';
 export { crossEntropy } from './cross-entropy.ts';
+export { bucketKl } from './bucket-kl.ts';
 export { softmaxKl } from './softmax-kl.ts';
 export { unitDistance } from './unit-distance.ts';
 export { recomputed } from './recomputed.ts';
