@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { engineTable, measureEngines } from './engine-speed.mjs';
-import { measureProducts, measureTraining, trainingTable } from './training-speed.mjs';
+import { measureProducts, measureTraining, paperRecipe, trainingTable } from './training-speed.mjs';
 
 const output = join(dirname(fileURLToPath(import.meta.url)), '..', 'output');
 const { values: options } = parseArgs({
@@ -54,24 +54,8 @@ if (options.only !== 'training') {
 }
 if (options.only !== 'engine') {
   // Everything is trained, embedding and head included, as in the table that this repeats.
-  const recipe = {
-    ...{ batch: 4, window: 256, steps: 12, threads, train_all: true, latent_start: 'signs' },
-    ...{ learning_rate: 4e-4, warmup: 1, floor: 0.05, beta1: 0.9, beta2: 0.98, weight_decay: 0.01, clip: 1 },
-    ...{ kl_weight: 1, hidden_weight: 1 },
-  };
-  const flags = [
-    ...['--latent-start', 'signs', '--train-all', '--learning-rate', recipe.learning_rate, '--warmup', 1],
-    ...[
-      '--floor',
-      recipe.floor,
-      '--weight-decay',
-      recipe.weight_decay,
-      '--kl-weight',
-      1,
-      '--hidden-weight',
-      1,
-    ],
-  ];
+  const recipe = { ...paperRecipe, batch: 4, window: 256, steps: 12, threads, train_all: true, kl_weight: 1 };
+  const flags = ['--embeddings', 'trained', '--norms', 'trained', '--head', 'trained', '--kl-weight', 1];
   const steps = await measureTraining({ recipe, flags, rounds, peer }, join(folder, 'training'));
   report.training = { steps, products: measureProducts(rounds * 3) };
 }

@@ -13,9 +13,24 @@ const cli = join(root, 'dist', 'onebit.mjs');
 const script = join(root, 'test', 'reference', 'pytorch', 'distill.py');
 const text = [join(root, 'extension'), join(root, 'webview')];
 
+/** The preset `paper`, in the words of distill.py. */
+export const paperRecipe = {
+  ...{
+    train_all: false,
+    latent_start: 'signs',
+    learning_rate: 4e-4,
+    warmup: 500,
+    floor: 0,
+    beta1: 0.9,
+    beta2: 0.98,
+  },
+  ...{ weight_decay: 0.01, clip: 1, kl_weight: 20.48, hidden_weight: 1 },
+};
+
 /**
  * Both sides distil the same student for some steps in each round.
- * @param recipe batch, window, steps and what distill.py reads; `flags` are the same for `onebit distill`
+ * @param recipe batch, window, steps, threads and what distill.py reads
+ * @param flags what is not as in the preset `paper`, for `onebit distill`
  */
 export async function measureTraining({ shape, recipe, flags, rounds, peer }, folder) {
   const { writeRandomTeacher, writeWindows, tableShape } = await loadBundled('training-inputs');
@@ -42,7 +57,20 @@ export async function measureTraining({ shape, recipe, flags, rounds, peer }, fo
     const run = join(folder, 'run');
     const peak = join(folder, 'peak');
     const args = [
-      ...['distill', '--teacher', teacher, '--student', start, '--output', output, '--run', run, '--restart'],
+      ...[
+        'distill',
+        '--preset',
+        'paper',
+        '--teacher',
+        teacher,
+        '--student',
+        start,
+        '--output',
+        output,
+        '--run',
+        run,
+        '--restart',
+      ],
       ...['--data', ...text, '--steps', steps, '--batch', batch, '--micro-batch', batch, '--window', window],
       ...[
         '--threads',
