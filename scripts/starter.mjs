@@ -2,7 +2,7 @@
 // its 1-bit student by `onebit distill`, and their model card. Both runs resume when this is run again.
 //
 //   npm run starter -- --data train.jsonl.gz --held-out valid.jsonl.gz [--card card.json]
-//     [--work folder] [--teacher-minutes 50] [--student-minutes 25]
+//     [--work folder] [--teacher-minutes 72] [--student-minutes 25]
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -17,7 +17,7 @@ const { values } = parseArgs({
     'held-out': { type: 'string' },
     card: { type: 'string' },
     work: { type: 'string', default: join(root, 'test', 'output', 'starter') },
-    'teacher-minutes': { type: 'string', default: '50' },
+    'teacher-minutes': { type: 'string', default: '72' },
     'student-minutes': { type: 'string', default: '25' },
   },
 });
