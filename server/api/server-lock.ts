@@ -2,12 +2,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  identify,
-  processIdentitySchema,
-  whetherRuns,
-  type ProcessIdentity,
-} from '../process-identity.ts';
+import { identify, processIdentitySchema, whetherRuns, type ProcessIdentity } from '../process-identity.ts';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
 
 const lockFile = 'server.lock';
