@@ -77,9 +77,24 @@ export function metrics(steps: number): Metric[] {
       gradientNorm: 1.2,
       tokensPerSecond: 1960 + 40 * wobble,
       tokens: step * 1024,
-      perplexity: step % 50 === 0 || step === 1 ? 14 + 5200 * Math.exp(-step / 25) : undefined,
+      ...(step % 50 === 0 || step === 1 ? measured(step) : {}),
     };
   });
+}
+
+/** What a run measures at intervals. */
+function measured(step: number): Partial<Metric> {
+  const layers = Array.from({ length: 6 }, (_, layer) => 0.01 + 0.004 * layer);
+  const sinceStart = layers.map((share) => share * (1 - Math.exp(-step / 80)));
+  const prompt = 'export async function readJson(path: string) {\n  const text = ';
+  return {
+    perplexity: 14 + 5200 * Math.exp(-step / 25),
+    signFlips: { sinceLast: layers.map((share) => share / 10), sinceStart },
+    sample: {
+      completion: `await readFile(path, { step: ${step} });`,
+      ...(step === 1 ? { prompt, teacher: "await readFile(path, 'utf8');" } : {}),
+    },
+  };
 }
 
 export const distilling: Job = {

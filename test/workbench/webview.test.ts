@@ -219,9 +219,27 @@ describe('the training curve', () => {
     expect(await page.locator('.curve-key', { hasText: 'Loss' }).innerText()).toContain(
       last?.loss.toPrecision(4) ?? '',
     );
-    expect(await page.locator('.section-curve .note').innerText()).toMatch(
+    expect(await page.getByText(/^Loss .* at step/).innerText()).toMatch(
       /^Loss \d\.\d+ at step 1, \d\.\d+ at step 320\. Held-out perplexity 5,010 at step 1, 14\.03 at step 300\.$/,
     );
+  });
+
+  test('tells which signs turned, layer by layer, and what the student writes beside its teacher', async () => {
+    const { page } = await panel(full);
+    const measurement = page.locator('.measurement');
+    expect(await measurement.locator('.note').innerText()).toMatch(
+      /^Signs turned at step 300: 0\.20% since the measurement before, 1\.95% since the start\./,
+    );
+    const heights = await measurement
+      .locator('.flip')
+      .evaluateAll((bars) => bars.map((bar) => bar.getBoundingClientRect().height));
+    expect(heights).toHaveLength(6);
+    expect(heights[0]).toBeGreaterThan(0);
+    expect(heights).toEqual([...heights].sort((a, b) => a - b));
+    expect(await measurement.locator('dt').allInnerTexts()).toEqual(['Student at step 300', 'Teacher']);
+    const samples = await measurement.locator('pre').allInnerTexts();
+    expect(samples[0]).toContain('const text = await readFile(path, { step: 300 });');
+    expect(samples[1]).toContain("const text = await readFile(path, 'utf8');");
   });
 
   test('is drawn in the colours of the theme, and fills the width', async () => {
