@@ -111,7 +111,11 @@ export class Workbench {
     const item = this.page.locator('.monaco-menu .action-item', { hasText: entry }).first();
     await item.waitFor();
     if (picture !== undefined) await this.picture(picture);
-    await item.click();
+    // A menu that has just opened ignores the mouse for a moment, so that the click that opened it chooses nothing.
+    await until('the menu closes', async () => {
+      if (await item.isVisible()) await item.click({ timeout: 1000 }).catch(() => undefined);
+      return !(await item.isVisible());
+    });
   }
 
   /** Closes the window, as a user closes the tab of the browser. */
