@@ -55,8 +55,9 @@ export async function measureEngines({ shapes, threads, rounds, prefill, decode,
 function installPeer() {
   if (existsSync(join(here, 'node_modules', 'node-llama-cpp'))) return true;
   console.error('bench: installing node-llama-cpp (once)');
-  // Its install script would look for a compiler and a download; the binary comes as a package.
-  const args = ['ci', '--ignore-scripts', '--omit=optional', '--no-audit', '--no-fund'];
+  // Its install script would look for a compiler and a download; the binary comes as a package. Not `npm ci`: that
+  // wants the lock file to list the binaries of all platforms, which not every registry has.
+  const args = ['install', '--no-save', '--ignore-scripts', '--omit=optional', '--no-audit', '--no-fund'];
   const { status } = spawnSync('npm', args, { cwd: here, stdio: ['ignore', 2, 2] });
   if (status !== 0) console.error('bench: node-llama-cpp cannot be installed here: measuring OneBit alone');
   return status === 0;

@@ -135,7 +135,9 @@ export function findPyTorch() {
   const has = (python) => spawnSync(python, ['-c', 'import torch, numpy'], { stdio: 'ignore' }).status === 0;
   const python = ['python3', '/usr/bin/python3'].find(has);
   if (python === undefined) {
-    console.error('bench: no PyTorch here (Debian: apt-get install python3-torch): measuring OneBit alone');
+    console.error(
+      'bench: no PyTorch here (Debian: apt-get install python3-torch libopenblas0): measuring OneBit alone',
+    );
   }
   return python;
 }
