@@ -47,6 +47,10 @@ for (const name of ['teacher', 'student']) {
   rmSync(join(starter, name), { recursive: true, force: true });
   cpSync(join(work, name), join(starter, name), { recursive: true });
 }
+// A model this small loses the thread between the gap's two sides: it completes better from the prefix alone.
+const tokenizerConfig = join(starter, 'student', 'tokenizer_config.json');
+const said = JSON.parse(readFileSync(tokenizerConfig, 'utf8'));
+writeFileSync(tokenizerConfig, `${JSON.stringify({ ...said, infill: false }, null, 2)}\n`);
 writeFileSync(join(starter, 'MODEL_CARD.md'), modelCard());
 console.log(readFileSync(join(starter, 'MODEL_CARD.md'), 'utf8').split('## Data')[0]);
 
@@ -93,6 +97,8 @@ Held-out perplexity is measured on 24 windows of 512 tokens of packages' files t
 rearranged.
 
 They know common patterns of code, not facts: expect completions of a few tokens to a line, and check them.
+The student's infilling is weak: its tokenizer_config.json says \`"infill": false\`, and completions continue the text
+before the cursor.
 
 ## How to make them again
 

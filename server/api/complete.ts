@@ -1,6 +1,6 @@
 import type { CheckedCompletionParams, CompletionResult } from '../protocol/completion.ts';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
-import { buildPrompt, type Gap } from '../tokenizer/completion-prompt.ts';
+import { buildPrompt, LeadSkipper, type Gap } from '../tokenizer/completion-prompt.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModelHost } from './model-host.ts';
 
@@ -50,9 +50,10 @@ export async function complete(
     }
     const prompt =
       'ids' in input
-        ? { ids: input.ids, infilled: false, maxTokens: options.maxTokens, stopIds: [] }
+        ? { ids: input.ids, lead: '', infilled: false, maxTokens: options.maxTokens, stopIds: [] }
         : buildPrompt(tokenizer, input, options.maxTokens, model.contextLength);
     const { temperature, topK, topP, minP, repetitionPenalty, seed } = options;
+    const pieces = new LeadSkipper(prompt.lead);
     const result = await model.generate(
       {
         prompt: prompt.ids,
@@ -63,14 +64,15 @@ export async function complete(
         singleLine: options.singleLine,
         maxMilliseconds: options.maxMilliseconds,
       },
-      ({ text }) => {
+      (piece) => {
+        const text = pieces.push(piece.text);
         if (text !== '') onText(text);
       },
       signal,
     );
     const completed: CompletionResult = {
       id: options.id,
-      text: result.text,
+      text: new LeadSkipper(prompt.lead).push(result.text),
       finishReason: result.finishReason,
       model: summary.id,
       infilled: prompt.infilled,

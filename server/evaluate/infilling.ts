@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { Scheduler } from '../engine/scheduler.ts';
 import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
-import { buildPrompt, type Prompt } from '../tokenizer/completion-prompt.ts';
+import { buildPrompt, LeadSkipper, type Prompt } from '../tokenizer/completion-prompt.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { parseJsonLines } from './json-lines.ts';
 import { readText } from './read-text.ts';
@@ -79,7 +79,8 @@ export async function fillIn(
       throwIfCancelled(signal);
       const { prefix, suffix } = question;
       const prompt = buildPrompt(tokenizer, { extra: [], prefix, suffix }, maxTokens, engine.contextLength);
-      const around = [prefix, suffix].reduce((sum, text) => sum + tokenizer.encode(text).length, special);
+      const shown = prefix.slice(0, prefix.length - prompt.lead.length);
+      const around = [shown, suffix].reduce((sum, text) => sum + tokenizer.encode(text).length, special);
       if (prompt.ids.length < around) truncated++;
       const stopIds = [...engine.config.eosTokenIds, ...tokenizer.eosIds, ...prompt.stopIds];
       right[i] = await writesLine(scheduler, { ...prompt, stopIds }, question.expected, signal);
@@ -97,11 +98,12 @@ export async function fillIn(
 /** Whether the line that follows the prompt is the expected one. */
 async function writesLine(
   scheduler: Scheduler,
-  { ids, maxTokens, stopIds }: Prompt,
+  { ids, lead, maxTokens, stopIds }: Prompt,
   expected: string,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const lost = new AbortController();
+  const pieces = new LeadSkipper(lead);
   let written = '';
   const { finishReason } = await scheduler.submit(
     {
@@ -112,7 +114,7 @@ async function writesLine(
       stopIds,
     },
     ({ text }) => {
-      written += text;
+      written += pieces.push(text);
       if (!expected.startsWith(written) && written.trimEnd() !== expected) lost.abort();
     },
     signal === undefined ? lost.signal : AbortSignal.any([signal, lost.signal]),

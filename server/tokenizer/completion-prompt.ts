@@ -11,6 +11,12 @@ export interface Gap {
 
 export interface Prompt {
   ids: number[];
+  /**
+   * Spaces that stand before the cursor and were left out: tokens mostly begin with their space, so that a prompt
+   * that ends in one asks for a word that the model has rarely seen go on there. The answer gives them again;
+   * `LeadSkipper` takes them off.
+   */
+  lead: string;
   /** Whether the suffix is in it. */
   infilled: boolean;
   /** Tokens that may be generated. */
@@ -25,7 +31,7 @@ const charactersPerToken = 12;
 const cutSteps = 8;
 
 /**
- * The prompt for a gap: `prefix-token P suffix-token S middle-token` where there is a suffix and the
+ * The prompt for a gap, without the spaces right before it (`lead`): `prefix-token P suffix-token S middle-token` where there is a suffix and the
  * tokenizer has these tokens, otherwise the prefix alone. Half of the context at most is kept free for the answer. What
  * does not fit is dropped far from the gap: the suffix's end (which keeps a quarter of the room), the
  * extra snippets, then the prefix's start, in steps, so that the next keystroke's prompt mostly begins
@@ -45,7 +51,9 @@ export function buildPrompt(
 
   const fullSuffix =
     infill === undefined ? [] : tokenizer.encode((gap.suffix ?? '').slice(0, room * charactersPerToken));
-  const fullPrefix = encodeEnd(tokenizer, gap.prefix, room);
+  // Indentation stays: it is made of tokens of its own.
+  const lead = /(?<=[^\s]) +$/.exec(gap.prefix)?.[0] ?? '';
+  const fullPrefix = encodeEnd(tokenizer, gap.prefix.slice(0, gap.prefix.length - lead.length), room);
   const suffixRoom = Math.max(Math.floor(room / 4), room - fullPrefix.length);
   const suffix = fullSuffix.slice(0, Math.max(0, suffixRoom));
   const prefix = keepEnd(fullPrefix, room - suffix.length);
@@ -61,10 +69,31 @@ export function buildPrompt(
   if (ids.length === 0 && end !== undefined) ids.push(end);
   return {
     ids,
+    lead,
     infilled: infill !== undefined,
     maxTokens: Math.min(maxTokens, contextLength - ids.length),
     stopIds: infill === undefined ? [] : [infill.prefix, infill.suffix, infill.middle],
   };
+}
+
+/** Takes a prompt's `lead` off the beginning of the answer, however it comes in pieces. */
+export class LeadSkipper {
+  private skipped = 0;
+  private over = false;
+
+  constructor(private readonly lead: string) {}
+
+  /** What is left of the next piece. */
+  push(text: string): string {
+    let at = 0;
+    while (!this.over && at < text.length) {
+      this.over = this.skipped === this.lead.length || text[at] !== this.lead[this.skipped];
+      if (this.over) break;
+      this.skipped++;
+      at++;
+    }
+    return text.slice(at);
+  }
 }
 
 /** The ids of at least the last `room` tokens of a text, of all of it if it is not much longer. */

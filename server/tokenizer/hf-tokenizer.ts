@@ -39,6 +39,8 @@ const tokenizerConfigSchema = z.looseObject({
   bos_token: namedToken,
   eos_token: namedToken,
   add_bos_token: z.boolean().nullish(),
+  // Ours: false where a model has the tokens for infilling but completes better without.
+  infill: z.boolean().nullish(),
 });
 
 /**
@@ -81,6 +83,7 @@ interface SpecialNames {
   bos: string | undefined;
   eos: string | undefined;
   addBos: boolean | undefined;
+  infill: boolean;
 }
 
 async function readTokenizerConfig(folder: string): Promise<SpecialNames> {
@@ -94,10 +97,10 @@ async function readTokenizerConfig(folder: string): Promise<SpecialNames> {
       const issue = parsed.error.issues[0];
       throw new OneBitError('bad-file', `${path}: ${issue?.path.join('.')}: ${issue?.message}`);
     }
-    const { bos_token: bos, eos_token: eos, add_bos_token: addBos } = parsed.data;
-    return { bos: nameOf(bos), eos: nameOf(eos), addBos: addBos ?? undefined };
+    const { bos_token: bos, eos_token: eos, add_bos_token: addBos, infill } = parsed.data;
+    return { bos: nameOf(bos), eos: nameOf(eos), addBos: addBos ?? undefined, infill: infill ?? true };
   }
-  return { bos: undefined, eos: undefined, addBos: undefined };
+  return { bos: undefined, eos: undefined, addBos: undefined, infill: true };
 }
 
 /** The EOS ids of generation_config.json, which chat models widen. */
@@ -129,7 +132,7 @@ class HfTokenizer implements Tokenizer {
     const idOf = (name: string) => ids.get(name);
 
     this.#encoders = plainEncoders(json);
-    this.infill = findInfillTokens(idOf);
+    this.infill = special.infill ? findInfillTokens(idOf) : undefined;
     const eos = special.eos === undefined ? undefined : idOf(special.eos);
     this.eosIds = findEndTokens(idOf, [...(eos === undefined ? [] : [eos]), ...ends]);
     const bos = special.bos === undefined ? undefined : idOf(special.bos);

@@ -52,8 +52,8 @@ describe('completion over WebSocket', () => {
     completionResultSchema.parse(result);
     expect(result.finishReason).toBe('length');
     expect(result.timings.completionTokens).toBe(12);
-    // A byte a token, prefix and suffix, and the three tokens between them.
-    expect(result.timings.promptTokens).toBe('const a = '.length + ';\n'.length + 3);
+    // A byte a token, prefix and suffix, and the three tokens between them; the space before the gap is left out.
+    expect(result.timings.promptTokens).toBe('const a ='.length + ';\n'.length + 3);
     expect(result.infilled).toBe(true);
     expect(result.model).toBe(model);
     expect(pieces.join('')).toBe(result.text);

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildPrompt } from '../../../server/tokenizer/completion-prompt.ts';
+import { buildPrompt, LeadSkipper } from '../../../server/tokenizer/completion-prompt.ts';
 import { loadTokenizer } from '../../../server/tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../../../server/tokenizer/tokenizer.ts';
 import { byteTokens, writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
@@ -24,6 +24,7 @@ describe('buildPrompt', () => {
     const prompt = buildPrompt(tokenizer, { extra: [], prefix: 'ab', suffix: 'yz' }, 10, 100);
     expect(prompt).toEqual({
       ids: [PRE, ...bytes('ab'), SUF, ...bytes('yz'), MID],
+      lead: '',
       infilled: true,
       maxTokens: 10,
       stopIds: [PRE, SUF, MID],
@@ -33,6 +34,14 @@ describe('buildPrompt', () => {
   it('continues the prefix alone where nothing is known of what follows', () => {
     const prompt = buildPrompt(tokenizer, { extra: [], prefix: 'ab', suffix: undefined }, 10, 100);
     expect(prompt).toMatchObject({ ids: bytes('ab'), infilled: false, stopIds: [] });
+  });
+
+  it('leaves spaces before the cursor to the answer, but not indentation', () => {
+    const ask = (prefix: string) => buildPrompt(tokenizer, { extra: [], prefix, suffix: undefined }, 10, 100);
+    expect(ask('a =  ')).toMatchObject({ ids: bytes('a ='), lead: '  ' });
+    expect(ask('a =\t')).toMatchObject({ ids: bytes('a =\t'), lead: '' });
+    expect(ask('{\n  ')).toMatchObject({ ids: bytes('{\n  '), lead: '' });
+    expect(ask('  ')).toMatchObject({ ids: bytes('  '), lead: '' });
   });
 
   it('does not take the names of special tokens in text for the tokens', () => {
@@ -85,5 +94,23 @@ describe('buildPrompt', () => {
     ];
     const { ids } = buildPrompt(tokenizer, { extra, prefix: 'p', suffix: '' }, 10, 100);
     expect(ids.slice(0, ids.indexOf(SUF))).toEqual([PRE, ...bytes('// a.ts\nA\np')]);
+  });
+});
+
+describe('LeadSkipper', () => {
+  const answer = (lead: string, ...pieces: string[]): string => {
+    const skipper = new LeadSkipper(lead);
+    return pieces.map((piece) => skipper.push(piece)).join('|');
+  };
+
+  it('takes the lead off once, in whatever pieces it comes', () => {
+    expect(answer('  ', '  b', ' c')).toBe('b| c');
+    expect(answer('  ', ' ', ' b', '  c')).toBe('|b|  c');
+    expect(answer('', ' b')).toBe(' b');
+  });
+
+  it('leaves an answer without the lead as it is', () => {
+    expect(answer(' ', '(b', ' c')).toBe('(b| c');
+    expect(answer('  ', ' b', ' c')).toBe('b| c');
   });
 });

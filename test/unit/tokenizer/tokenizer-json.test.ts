@@ -180,6 +180,11 @@ describe('a byte-level tokenizer.json', () => {
     expect(tokenizer.tokenText(999_999)).toBe('<999999>');
   });
 
+  it('does not infill where tokenizer_config.json says that the model completes better without', async () => {
+    const path = write('no infill', { 'tokenizer.json': json, 'tokenizer_config.json': { infill: false } });
+    expect((await loadTokenizer(path)).infill).toBeUndefined();
+  });
+
   it('streams characters whole, never half of one', async () => {
     const tokenizer = await loadTokenizer(write('stream', { 'tokenizer.json': json }));
     const text = 'a 漢字 🦙 z';
