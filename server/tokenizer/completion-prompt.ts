@@ -78,20 +78,14 @@ export function buildPrompt(
 
 /** Takes a prompt's `lead` off the beginning of the answer, however it comes in pieces. */
 export class LeadSkipper {
-  private skipped = 0;
-  private over = false;
-
-  constructor(private readonly lead: string) {}
+  /** @param left what is still to be taken off */
+  constructor(private left: string) {}
 
   /** What is left of the next piece. */
   push(text: string): string {
     let at = 0;
-    while (!this.over && at < text.length) {
-      this.over = this.skipped === this.lead.length || text[at] !== this.lead[this.skipped];
-      if (this.over) break;
-      this.skipped++;
-      at++;
-    }
+    while (at < text.length && at < this.left.length && text[at] === this.left[at]) at++;
+    this.left = at < text.length ? '' : this.left.slice(at);
     return text.slice(at);
   }
 }

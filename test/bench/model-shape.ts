@@ -39,6 +39,16 @@ export async function writeShape(
   options: { signal?: AbortSignal; onProgress?: OnProgress } = {},
 ): Promise<void> {
   const config: ModelConfig = { ...llama, eosTokenIds: [2], ...shapes[shape] };
+  await writeRandomModel(folder, config, kind, { ...options, shape });
+}
+
+/** The same for a model of any config: weights of deviation 0.02, gains and value vectors of 1. */
+export async function writeRandomModel(
+  folder: string,
+  config: ModelConfig,
+  kind: 'full' | 'onebit',
+  { shape, ...options }: { shape?: ShapeName; signal?: AbortSignal; onProgress?: OnProgress } = {},
+): Promise<void> {
   const random = randomNumbers(1);
   const normal = normalHalves(random);
   const tensors: TensorSource[] = [];
@@ -78,7 +88,7 @@ export async function writeShape(
     }
   }
   ones('model.norm.weight', config.hiddenSize);
-  halves('lm_head.weight', [config.vocabSize, config.hiddenSize], 0.02);
+  if (!config.tieEmbeddings) halves('lm_head.weight', [config.vocabSize, config.hiddenSize], 0.02);
   await writeCheckpoint(folder, {
     config: hfConfigJson(config, kind),
     tensors,

@@ -1,14 +1,10 @@
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { halfBits } from '../../server/checkpoint/float-conversion.ts';
-import { hfConfigJson } from '../../server/checkpoint/hf-config-json.ts';
-import { projections, projectionShape, type ModelConfig } from '../../server/checkpoint/model-config.ts';
+import type { ModelConfig } from '../../server/checkpoint/model-config.ts';
 import { modelFolder } from '../../server/checkpoint/starter.ts';
-import { writeCheckpoint } from '../../server/checkpoint/write-checkpoint.ts';
-import type { TensorSource } from '../../server/checkpoint/checkpoint.ts';
-import { Random } from '../../server/distill/random.ts';
 import { openTrainingData } from '../../server/distill/data/training-data.ts';
 import { loadTokenizer } from '../../server/tokenizer/load-tokenizer.ts';
+import { writeRandomModel } from './model-shape.ts';
 
 export interface TrainingShape {
   hiddenSize: number;
@@ -48,24 +44,7 @@ export async function writeRandomTeacher(folder: string, shape: TrainingShape): 
     bosTokenId: tokenizer.bosId,
     eosTokenIds: [...tokenizer.eosIds],
   };
-  const random = new Random(1, 'teacher');
-  const tensors: TensorSource[] = [];
-  const add = (name: string, size: number[], value: () => number) => {
-    const values = Uint16Array.from({ length: size.reduce((a, b) => a * b, 1) }, () => halfBits(value()));
-    tensors.push({ name, dtype: 'F16', shape: size, bytes: () => new Uint8Array(values.buffer) });
-  };
-  const normal = () => random.normal() * 0.02;
-  const one = () => 1;
-  add('model.embed_tokens.weight', [config.vocabSize, config.hiddenSize], normal);
-  for (let layer = 0; layer < config.layers; layer++) {
-    const block = `model.layers.${layer}.`;
-    add(`${block}input_layernorm.weight`, [config.hiddenSize], one);
-    add(`${block}post_attention_layernorm.weight`, [config.hiddenSize], one);
-    for (const name of projections) add(`${block}${name}.weight`, projectionShape(config, name), normal);
-  }
-  add('model.norm.weight', [config.hiddenSize], one);
-  add('lm_head.weight', [config.vocabSize, config.hiddenSize], normal);
-  await writeCheckpoint(folder, { config: hfConfigJson(config, 'full'), tensors, replace: true });
+  await writeRandomModel(folder, config, 'full');
   for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
     await copyFile(join(starterTokenizer, file), join(folder, file));
   }
