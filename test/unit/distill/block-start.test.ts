@@ -13,6 +13,7 @@ import { writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
 import { writeRandomCheckpoint } from '../../reference/random-checkpoint.ts';
 import { checkGradients, randomArray } from './gradient-check.ts';
 import { fastestBackends } from './training-backends.ts';
+import { smallData, smallTrainer } from './small-run.ts';
 
 let folder: string;
 
@@ -42,25 +43,15 @@ const options = (name: string, blockInputs: 'student' | 'teacher' = 'student'): 
   recipe: { ...presets.small, blockSteps: 12, blockInputs },
   recompute: 'none',
   data: {
+    ...smallData,
     data: [join(folder, 'data.txt')],
-    heldOut: [],
-    heldOutShare: 0.1,
     heldOutWindows: 2,
-    window: 16,
-    seed: 1,
-    infillRate: undefined,
-    infillSplit: 'mixed',
   },
   trainer: {
+    ...smallTrainer,
     schedule: { peak: 5e-3, floor: 0.1, warmupSteps: 2, steps: 2, seconds: undefined },
     batch: 2,
     microBatch: 2,
-    window: 16,
-    clip: 1,
-    weightDecay: 0.01,
-    beta1: 0.9,
-    beta2: 0.98,
-    checkpointSteps: 5,
     measurements: 1,
   },
   output: join(folder, name),

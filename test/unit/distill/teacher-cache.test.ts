@@ -13,6 +13,7 @@ import { writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
 import { writeRandomCheckpoint } from '../../reference/random-checkpoint.ts';
 import { checkGradients, randomArray, relativeError } from './gradient-check.ts';
 import { fastestBackends, trainingBackends } from './training-backends.ts';
+import { smallData, smallTrainer } from './small-run.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -195,25 +196,15 @@ describe.each(fastestBackends)('the teacher cache on the %s backend', (_name, ac
       recompute: 'none',
       ...(top !== undefined && { teacherCache: { folder: join(folder, `cache-${top}`), top, windows: 1 } }),
       data: {
+        ...smallData,
         data: [data],
-        heldOut: [],
-        heldOutShare: 0.1,
         heldOutWindows: 1,
-        window: 16,
-        seed: 1,
-        infillRate: undefined,
-        infillSplit: 'mixed',
       },
       trainer: {
+        ...smallTrainer,
         schedule: { peak: 5e-3, floor: 0.1, warmupSteps: 0, steps: 1, seconds: undefined },
         batch: 1,
         microBatch: 1,
-        window: 16,
-        clip: 1,
-        weightDecay: 0.01,
-        beta1: 0.9,
-        beta2: 0.98,
-        checkpointSteps: 5,
         measurements: 1,
       },
       output: join(folder, name),

@@ -15,6 +15,7 @@ import { writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
 import { LlamaReference } from '../../reference/llama-forward.ts';
 import { readPlainTensors } from '../../reference/plain-safetensors.ts';
 import { fastestBackends } from './training-backends.ts';
+import { smallData, smallTrainer } from './small-run.ts';
 
 const text = 'const a = [1, 2, 3];\nfor (const b of a) {\n  console.log(b);\n}\n'.repeat(12);
 let folder: string;
@@ -48,27 +49,18 @@ function trainOptions(name: string, steps: number): TrainModelOptions {
     },
     tokenizer,
     data: {
+      ...smallData,
       data: [data],
       heldOut: [data],
       // The text that is learned is the one that is measured.
       deduplication: 'off',
-      heldOutShare: 0.1,
       heldOutWindows: 2,
-      window: 16,
-      seed: 1,
-      infillRate: undefined,
-      infillSplit: 'mixed',
     },
     trainer: {
+      ...smallTrainer,
       schedule: { peak: 1e-2, floor: 0.1, warmupSteps: 4, steps, seconds: undefined },
       batch: 4,
       microBatch: 2,
-      window: 16,
-      clip: 1,
-      weightDecay: 0.01,
-      beta1: 0.9,
-      beta2: 0.98,
-      checkpointSteps: 5,
       measurements: 4,
     },
     recompute: 'none',
