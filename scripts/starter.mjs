@@ -2,7 +2,7 @@
 // its 1-bit student by `onebit distill`, and their model card. Both runs resume when this is run again.
 //
 //   npm run starter -- --data train.jsonl.gz --held-out valid.jsonl.gz [--card card.json]
-//     [--work folder] [--teacher-minutes 72] [--student-minutes 25]
+//     [--work folder] [--teacher-minutes 72] [--student-minutes 100]
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -18,7 +18,7 @@ const { values } = parseArgs({
     card: { type: 'string' },
     work: { type: 'string', default: join(root, 'test', 'output', 'starter') },
     'teacher-minutes': { type: 'string', default: '72' },
-    'student-minutes': { type: 'string', default: '25' },
+    'student-minutes': { type: 'string', default: '100' },
   },
 });
 if (values.data === undefined || values['held-out'] === undefined) {
@@ -34,7 +34,7 @@ const teacherOptions = [
   ...'--batch 4 --micro-batch 4 --learning-rate 0.002 --floor 0.02 --warmup 150'.split(' '),
   ...'--measurements 8 --infill-rate 0.5'.split(' '),
 ];
-const studentOptions = '--preset small --measurements 8 --infill-rate 0.5'.split(' ');
+const studentOptions = '--preset small --measurements 8 --infill-rate 0'.split(' ');
 const teacher = onebit('train', [
   ...[...text, '--tokenizer', join(starter, 'teacher'), '--output', join(work, 'teacher')],
   ...['--minutes', values['teacher-minutes'], ...teacherOptions],

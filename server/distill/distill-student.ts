@@ -215,7 +215,7 @@ async function startStudent(
           );
         }
       }
-      own = await studentFromCheckpoint(start, checkpoint, recipe.latentStart, recipe, context.signal);
+      own = await studentFromCheckpoint(start, checkpoint, recipe, recipe, context.signal);
     } finally {
       await start.close();
     }

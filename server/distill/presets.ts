@@ -36,6 +36,7 @@ const paper: Recipe = {
   recompute: 'none',
   start: 'svid',
   latentStart: 'signs',
+  latentScale: 0.01,
   straightThrough: 'tanh',
   blockSteps: 0,
   blockInputs: 'student',
@@ -58,7 +59,7 @@ export const presets: Readonly<Record<Preset, Readonly<Recipe>>> = {
   paper,
   small: {
     ...paper,
-    learningRate: 1e-3,
+    learningRate: 2e-3,
     floor: 0.02,
     warmup: 50,
     batch: 4,

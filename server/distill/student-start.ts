@@ -9,16 +9,12 @@ import { variableOf, type Parameters } from './parameters.ts';
 import { Random } from './random.ts';
 import { isTrained, type TrainedParts } from './trained-parts.ts';
 
-/** Magnitude of the latent weights at the start, in the authors' code: `Sign(W) · 0.01`. */
-export const authorsLatentScale = 0.01;
-
 /**
- * How latent weights start:
+ * How latent weights start, at a mean magnitude of `latentScale`:
  * - `signs`: all at the same magnitude, as in the authors' code;
- * - `weights`: in proportion to the teacher's |W| with the same mean, so that signs of weights near
- *   zero turn first.
+ * - `weights`: in proportion to the teacher's |W|, so that signs of weights near zero turn first.
  */
-type LatentStart = StudentRecipe['latentStart'];
+type LatentStart = Pick<StudentRecipe, 'latentStart' | 'latentScale'>;
 
 /**
  * The student's linears from the teacher, one matrix at a time: signs and value vectors by SVID, or the
@@ -28,7 +24,7 @@ type LatentStart = StudentRecipe['latentStart'];
  */
 export async function studentFromTeacher(
   teacher: Checkpoint,
-  { start, latentStart }: Pick<StudentRecipe, 'start' | 'latentStart'>,
+  { start, ...latent }: Pick<StudentRecipe, 'start'> & LatentStart,
   seed: number,
   context: { signal?: AbortSignal; onProgress?: OnProgress },
 ): Promise<Parameters> {
@@ -44,12 +40,12 @@ export async function studentFromTeacher(
       const weight = await teacher.readFloats(`${name}.weight`, context.signal);
       if (start === 'svid') {
         const { g, h } = await svid(weight, out, inner, { name: `${name}.weight`, signal: context.signal });
-        setLinear(parameters, name, [out, inner], latentOf(weight, latentStart), g, h);
+        setLinear(parameters, name, [out, inner], latentOf(weight, latent), g, h);
       } else {
         throwIfCancelled(context.signal);
         const values = start === 'ones' ? weight : weight.map(() => random.normal());
         const ones = (length: number) => new Float32Array(length).fill(1);
-        setLinear(parameters, name, [out, inner], latentOf(values, latentStart), ones(inner), ones(out));
+        setLinear(parameters, name, [out, inner], latentOf(values, latent), ones(inner), ones(out));
       }
       const phase = start === 'svid' ? 'SVID' : 'start';
       context.onProgress?.({ phase, done: ++done, total, unit: 'tensors', message: name });
@@ -60,13 +56,13 @@ export async function studentFromTeacher(
 
 /**
  * A student from a OneBit checkpoint of either kind: its linears, trainable, and everything else it
- * holds, trained or frozen as `parts` says. Packed signs get the magnitudes of `latentStart`; a training
+ * holds, trained or frozen as `parts` says. Packed signs get the magnitudes that `start` says; a training
  * checkpoint keeps its own latent weights. The caller disposes the variables.
  */
 export async function studentFromCheckpoint(
   student: Checkpoint,
   teacher: Checkpoint,
-  latentStart: LatentStart,
+  start: LatentStart,
   parts: TrainedParts,
   signal?: AbortSignal,
 ): Promise<Parameters> {
@@ -83,7 +79,7 @@ export async function studentFromCheckpoint(
       const name = `model.layers.${layer}.${projection}`;
       let latent: Float32Array;
       if (student.kind === 'onebit') {
-        const magnitudes = latentOf(await teacher.readFloats(`${name}.weight`, signal), latentStart);
+        const magnitudes = latentOf(await teacher.readFloats(`${name}.weight`, signal), start);
         const signs = unpackSigns(await student.readBytes(`${name}.weight`, signal));
         // A magnitude of zero would lose the sign.
         latent = signs.map((sign, i) => sign * Math.max(Math.abs(magnitudes[i] ?? 0), 1e-8));
@@ -115,10 +111,10 @@ function setLinear(
   parameters.set(`${name}.input_factor`, variableOf(g, [g.length], true));
 }
 
-function latentOf(weight: Float32Array, start: LatentStart): Float32Array {
-  if (start === 'signs') return weight.map((value) => (value < 0 ? -authorsLatentScale : authorsLatentScale));
+function latentOf(weight: Float32Array, { latentStart, latentScale }: LatentStart): Float32Array {
+  if (latentStart === 'signs') return weight.map((value) => (value < 0 ? -latentScale : latentScale));
   let sum = 0;
   for (const value of weight) sum += Math.abs(value);
-  const scale = sum > 0 ? (authorsLatentScale * weight.length) / sum : 0;
+  const scale = sum > 0 ? (latentScale * weight.length) / sum : 0;
   return weight.map((value) => value * scale);
 }

@@ -30,6 +30,11 @@ export const studentRecipeSchema = z.object({
   latentStart: z
     .enum(['signs', 'weights'])
     .describe('latent weights: all of one size, or in proportion to the weights'),
+  latentScale: z
+    .number()
+    .min(1e-6)
+    .max(1)
+    .describe('mean size of the latent weights at the start; beside the learning rate, how readily signs turn'),
   straightThrough: z
     .enum(['tanh', 'plain', 'clipped'])
     .describe('gradient through Sign: times 1.001 - tanh²; unchanged; or 0 where |latent| > 1'),

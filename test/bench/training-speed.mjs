@@ -136,7 +136,7 @@ export function findPyTorch() {
   const python = ['python3', '/usr/bin/python3'].find(has);
   if (python === undefined) {
     console.error(
-      'bench: no PyTorch here (Debian: apt-get install python3-torch libopenblas0): measuring OneBit alone',
+      'bench: no PyTorch here (Debian: apt-get install python3-torch libopenblas0-openmp): measuring OneBit alone',
     );
   }
   return python;

@@ -171,6 +171,7 @@ describe('onebit distill', () => {
       recipe: {
         learningRate: 0.003,
         latentStart: 'signs',
+        latentScale: 0.01,
         embeddings: 'frozen',
         norms: 'trained',
         klWeight: 20.48,
