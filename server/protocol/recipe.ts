@@ -34,7 +34,9 @@ export const studentRecipeSchema = z.object({
     .number()
     .min(1e-6)
     .max(1)
-    .describe('mean size of the latent weights at the start; beside the learning rate, how readily signs turn'),
+    .describe(
+      'mean size of the latent weights at the start; beside the learning rate, how readily signs turn',
+    ),
   straightThrough: z
     .enum(['tanh', 'plain', 'clipped'])
     .describe('gradient through Sign: times 1.001 - tanh²; unchanged; or 0 where |latent| > 1'),
