@@ -130,7 +130,11 @@ export function lossDifference({ onebit, pytorch }) {
   return Math.max(...onebit.losses.map((loss, i) => Math.abs(loss / pytorch.losses[i] - 1)));
 }
 
-/** A python that has torch and numpy, if there is one. */
+/**
+ * A python that has torch and numpy, if there is one. Debian's PyTorch brings threads of OpenMP; with the OpenBLAS
+ * that has threads of its own (libopenblas0-pthread) the two fight for the cores, and a step takes three to four
+ * times as long. The fair peer has libopenblas0-openmp.
+ */
 export function findPyTorch() {
   const has = (python) => spawnSync(python, ['-c', 'import torch, numpy'], { stdio: 'ignore' }).status === 0;
   const python = ['python3', '/usr/bin/python3'].find(has);

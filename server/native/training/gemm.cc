@@ -13,7 +13,7 @@
 namespace onebit::training {
 namespace {
 
-constexpr i64 kDepth = 320;      // k of a block: a panel of B (kDepth x tile_cols) stays in L1
+constexpr i64 kDepth = 512;      // k of a block: every block passes over C once more; B's panel comes from L2
 constexpr i64 kBlockRows = 168;  // rows of A of a block: with kDepth they stay in L2
 constexpr i64 kLongDepth = 192;  // k of a block where k is the long side
 
