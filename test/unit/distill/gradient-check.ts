@@ -67,6 +67,19 @@ export async function evaluate({ inputs, op }: Pick<Differentiable, 'inputs' | '
   return result;
 }
 
+/**
+ * Value and gradients of an op on one backend against another's: no number differs by more than 1e-5 of the
+ * largest magnitude in its tensor. (Each number by itself would not do: where large terms cancel, f32 leaves few
+ * of a small number's digits, in any order of adding.)
+ */
+export function expectAgreement(actual: Evaluation, expected: Evaluation): void {
+  expect(relativeError(actual.value, expected.value), 'value').toBeLessThan(1e-5);
+  expect(actual.gradients.length).toBe(expected.gradients.length);
+  expected.gradients.forEach((wanted, i) => {
+    expect(relativeError(actual.gradients[i] ?? [], wanted), `gradient of input ${i}`).toBeLessThan(1e-5);
+  });
+}
+
 /** Value against the float64 reference, gradients against its central differences. */
 export async function checkGradients(check: Differentiable, tolerance = 1e-4): Promise<void> {
   const { value, gradients, weights } = await evaluate(check);
