@@ -53,7 +53,8 @@ const bundles = [
       ].join('\n'),
     },
     plugins: [oneTfjs],
-    external: ['@tensorflow/tfjs-node-gpu', 'bufferutil', 'utf-8-validate'],
+    // webgpu finds its binary beside itself.
+    external: ['@tensorflow/tfjs-node-gpu', 'webgpu', 'bufferutil', 'utf-8-validate'],
   },
   {
     ...common,

@@ -14,7 +14,14 @@ const laterStages = (stage, ...later) =>
 
 export default tseslint.config(
   {
-    ignores: ['dist/**', 'node_modules/**', 'server/native/build/**', 'test/output/**', '**/node_modules/**'],
+    ignores: [
+      'dist/**',
+      'node_modules/**',
+      'server/native/build/**',
+      'server/gpu/prebuilds/**',
+      'test/output/**',
+      '**/node_modules/**',
+    ],
   },
   ...tseslint.configs.recommended,
   {
@@ -59,6 +66,23 @@ export default tseslint.config(
               'api',
               'cli',
             ),
+            // gpu/ knows devices and buffers, not models: the engine and the training backend build on it.
+            ...laterStages(
+              'gpu',
+              'checkpoint',
+              'tokenizer',
+              'svid',
+              'distill',
+              'engine',
+              'evaluate',
+              'inspect',
+              'jobs',
+              'api',
+              'cli',
+            ),
+            ...laterStages('checkpoint', 'gpu'),
+            ...laterStages('tokenizer', 'gpu'),
+            ...laterStages('svid', 'gpu'),
             ...laterStages('svid', 'distill', 'engine', 'evaluate', 'inspect', 'jobs', 'api', 'cli'),
             ...laterStages('distill', 'jobs', 'api', 'cli'),
             ...laterStages('engine', 'distill', 'evaluate', 'jobs', 'api', 'cli'),
@@ -81,11 +105,31 @@ export default tseslint.config(
     },
   },
   {
+    files: ['server/**/*.ts'],
+    ignores: ['server/gpu/**'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: [
+            { name: 'vscode', message: 'Only extension/ may import the vscode API.' },
+            { name: 'webgpu', message: 'Only server/gpu/ loads Dawn.' },
+          ],
+        },
+      ],
+    },
+  },
+  {
     files: ['extension/**/*.ts', 'webview/**/*.ts'],
     rules: {
       'no-restricted-imports': [
         'error',
-        { patterns: [{ group: ['@tensorflow/*'], message: 'No tensors outside server/.' }] },
+        {
+          patterns: [
+            { group: ['@tensorflow/*'], message: 'No tensors outside server/.' },
+            { group: ['webgpu'], message: 'A driver may crash: GPUs are used in the server or a job only.' },
+          ],
+        },
       ],
     },
   },

@@ -1,7 +1,7 @@
-// Packs the extension: dist/onebit-<platform>-<arch>.vsix, with the native kernels of this machine and the
-// starter model inside. `npm run package`; `--quiet` leaves out the list of files.
+// Packs the extension: dist/onebit-<platform>-<arch>.vsix, with the native kernels of this machine,
+// Dawn's binary for its platform, and the starter model inside. `npm run package`; `--quiet` leaves out the list of files.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installPackages } from '../test/workbench/setup.mjs';
@@ -11,6 +11,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const platform = `${process.platform}-${process.arch}`;
 const built = join(root, 'server', 'native', 'build', 'Release', 'onebit.node');
 const prebuilds = join(root, 'server', 'native', 'prebuilds');
+const dawn = join(root, 'node_modules', 'webgpu');
+const packedDawn = join(root, 'server', 'gpu', 'prebuilds', 'webgpu');
 const vsix = join(root, 'dist', `onebit-${platform}.vsix`);
 
 function run(...args) {
@@ -19,6 +21,20 @@ function run(...args) {
   if (result.status === 0) return;
   process.stderr.write(result.stdout ?? '');
   process.exit(result.status ?? 1);
+}
+
+/** The package `webgpu` without the binaries of other platforms, which weigh over 100 MB. */
+function packDawn() {
+  rmSync(packedDawn, { recursive: true, force: true });
+  const binaries = join('dist', process.platform === 'darwin' ? 'darwin-universal' : platform);
+  if (!existsSync(join(dawn, binaries, 'dawn.node'))) {
+    console.log(`There is no Dawn for ${platform}: the package will run on the CPU only.`);
+    return;
+  }
+  mkdirSync(join(packedDawn, 'dist'), { recursive: true });
+  for (const part of ['package.json', 'index.js', 'LICENSE.md', binaries]) {
+    cpSync(join(dawn, part), join(packedDawn, part), { recursive: true });
+  }
 }
 
 installPackages();
@@ -32,6 +48,7 @@ if (existsSync(built)) {
     'The native kernels are not built (npm run build:native): the package will use the portable engine.',
   );
 }
+packDawn();
 if (!existsSync(join(root, 'server', 'starter'))) {
   console.log('There is no server/starter: the package will come without a model.');
 }
@@ -49,3 +66,4 @@ run(
   vsix,
 );
 rmSync(prebuilds, { recursive: true, force: true });
+rmSync(packedDawn, { recursive: true, force: true });

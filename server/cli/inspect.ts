@@ -4,6 +4,7 @@ import { inspectLayers } from '../inspect/layers.ts';
 import type { LayerStatistics } from '../protocol/inspect.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
+import { table } from './table.ts';
 
 /** `onebit inspect`: what each 1-bit matrix of a model looks like. */
 export function register(program: Command): void {
@@ -19,11 +20,11 @@ export function register(program: Command): void {
         signal: processSignal(),
         onProgress: progressOutput(json === true ? 'none' : 'auto'),
       });
-      process.stdout.write(json === true ? `${JSON.stringify(result)}\n` : table(result.layers));
+      process.stdout.write(json === true ? `${JSON.stringify(result)}\n` : asText(result.layers));
     });
 }
 
-function table(layers: LayerStatistics[]): string {
+function asText(layers: LayerStatistics[]): string {
   const spread = ({ mean, std }: { mean: number; std: number }) =>
     `${mean.toPrecision(3)} ± ${std.toPrecision(2)}`;
   const share = (value: number | undefined) => (value === undefined ? '' : `${(100 * value).toFixed(2)}%`);
@@ -39,12 +40,5 @@ function table(layers: LayerStatistics[]): string {
   ]);
   // Without a teacher the last two columns would be empty.
   const columns = head.map((_, c) => c).filter((c) => rows.some((row) => row[c] !== ''));
-  const widths = columns.map((c) => Math.max(...[head, ...rows].map((row) => (row[c] ?? '').length)));
-  const line = (row: string[]) =>
-    columns
-      .map((c, i) =>
-        c === 0 ? (row[c] ?? '').padEnd(widths[i] ?? 0) : (row[c] ?? '').padStart(widths[i] ?? 0),
-      )
-      .join('  ');
-  return `${[head, ...rows].map(line).join('\n')}\n`;
+  return table([head, ...rows].map((row) => columns.map((c) => row[c] ?? '')));
 }

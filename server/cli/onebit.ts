@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { asOneBitError } from '../protocol/error.ts';
 import { jobVariable } from '../protocol/job.ts';
 import { packageVersion } from '../package-root.ts';
+import { register as registerDevices } from './devices.ts';
 import { register as registerDistill } from './distill.ts';
 import { register as registerBench } from './bench.ts';
 import { register as registerCompare } from './compare.ts';
@@ -20,6 +21,7 @@ const program = new Command('onebit')
   .version(packageVersion());
 
 // Each subcommand lives in a file of its own that exports `register(program)`.
+registerDevices(program);
 registerDistill(program);
 registerBench(program);
 registerCompare(program);

@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'cancelled'
   | 'diverged' // NaN or infinite loss
   | 'native-missing' // asked for the native kernels by name, and they are not built
+  | 'gpu-missing' // asked for a GPU, and there is none that can be used
+  | 'gpu-lost' // the driver took the GPU away
   | 'disconnected' // the connection to the server ended before the answer
   | 'internal';
 
@@ -51,6 +53,8 @@ export const rpcErrorNumber: Record<ErrorCode, number> = {
   diverged: -32013,
   'native-missing': -32014,
   disconnected: -32015,
+  'gpu-missing': -32016,
+  'gpu-lost': -32017,
 };
 
 /** Throws the `cancelled` error if the signal has fired; call it between steps of a long operation. */

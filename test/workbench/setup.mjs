@@ -33,9 +33,11 @@ function run(command, args, cwd, env = process.env) {
 
 function installChromium() {
   const ask =
-    'The workbench tests need chromium: run "sudo apt-get install chromium", or set CHROMIUM to its path.';
+    'The workbench tests and those of the GPU need chromium: run "sudo apt-get install chromium", or set CHROMIUM to its path.';
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) throw new Error(ask);
-  console.log('Installing chromium with apt-get (for the tests in a real VS Code) …');
+  console.log(
+    'Installing chromium with apt-get (for the tests in a real VS Code, and for its software GPU) …',
+  );
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const lock = ['-o', 'DPkg::Lock::Timeout=600', '-qq'];
   try {
@@ -44,6 +46,11 @@ function installChromium() {
   } catch (error) {
     throw new Error(`${ask} (${error instanceof Error ? error.message : String(error)})`);
   }
+}
+
+/** Chromium, installed where this may: the browser of the workbench tests, and with it the software GPU. */
+export function ensureChromium() {
+  if (findChromium() === undefined) installChromium();
 }
 
 /** What the stamp holds when everything is installed as this script and the lock file say. */
@@ -88,7 +95,7 @@ export function setUp() {
       'The workbench tests run on Linux x64 only (code-server and its Node are of that platform).',
     );
   }
-  if (findChromium() === undefined) installChromium();
+  ensureChromium();
   installPackages();
   finishCodeServer();
 }

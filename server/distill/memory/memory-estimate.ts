@@ -4,7 +4,7 @@ import type { OptimizerRecipe } from '../../protocol/recipe.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
 import { hasKernel } from '../ops/fused.ts';
 import type { TrainedParts } from '../trained-parts.ts';
-import { availableMemory } from './available-memory.ts';
+import { availableMemory } from '../../available-memory.ts';
 
 export interface TrainingSize {
   config: ModelConfig;

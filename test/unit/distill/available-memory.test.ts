@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { availableMemory } from '../../../server/distill/memory/available-memory.ts';
+import { availableMemory } from '../../../server/available-memory.ts';
 
 let root: string;
 beforeEach(async () => {
