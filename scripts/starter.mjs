@@ -47,7 +47,8 @@ for (const name of ['teacher', 'student']) {
   rmSync(join(starter, name), { recursive: true, force: true });
   cpSync(join(work, name), join(starter, name), { recursive: true });
 }
-// A model this small loses the thread between the gap's two sides: it completes better from the prefix alone.
+// A model this small loses the thread between the gap's two sides: the student learns to continue text, and
+// completes from the prefix alone.
 const tokenizerConfig = join(starter, 'student', 'tokenizer_config.json');
 const said = JSON.parse(readFileSync(tokenizerConfig, 'utf8'));
 writeFileSync(tokenizerConfig, `${JSON.stringify({ ...said, infill: false }, null, 2)}\n`);
@@ -92,13 +93,14 @@ output went into them.
 
 Shape: ${(teacher.parameters / 1e6).toFixed(2)} M parameters, hidden ${config.hidden_size}, FFN ${config.intermediate_size}, ${config.num_hidden_layers} layers,
 ${config.num_attention_heads} heads, ${config.num_key_value_heads} key/value heads, tied embeddings, ${config.max_position_embeddings} positions; byte-level BPE of ${config.vocab_size}
-entries with fill-in-the-middle tokens. Half of the text was rearranged for infilling (prefix, suffix, middle).
+entries with fill-in-the-middle tokens. Half of the teacher's text was rearranged for infilling (prefix, suffix,
+middle), none of the student's.
 Held-out perplexity is measured on 24 windows of 512 tokens of packages' files that no training saw, nothing
 rearranged.
 
 They know common patterns of code, not facts: expect completions of a few tokens to a line, and check them.
-The student's infilling is weak: its tokenizer_config.json says \`"infill": false\`, and completions continue the text
-before the cursor.
+Models of this size infill badly, so the student learned to continue text: its tokenizer_config.json says
+\`"infill": false\`, and completions go from what is before the cursor.
 
 ## How to make them again
 

@@ -1,6 +1,7 @@
 // Arms of the distillation recipe side by side: the same steps, data, order and seeds, one difference each.
 //   node test/bench/distill-arms.mjs --data FILE --held-out FILE [--teacher starter-teacher] [--preset small]
-//     [--steps 400] [--seeds 0,1,2] [--arms svid,random,...] [--threads 2] [--work test/output/distill-arms]
+//     [--steps 400] [--seeds 0,1,2] [--arms svid,random,...] [--threads 2] [--measurements 10]
+//     [--work test/output/distill-arms]
 // Prints the table of docs/distillation.md, and writes it and the curves into the work folder (arms.md,
 // arms.json). Runs that are done, or half done, are not done again: the same command continues.
 import { spawnSync } from 'node:child_process';
@@ -21,6 +22,7 @@ const { values: options } = parseArgs({
     seeds: { type: 'string', default: '0,1,2' },
     arms: { type: 'string' },
     threads: { type: 'string', default: '2' },
+    measurements: { type: 'string', default: '10' },
     work: { type: 'string', default: join(root, 'test', 'output', 'distill-arms') },
   },
 });
@@ -84,7 +86,7 @@ function measure(arm, seed) {
       ...[program, 'distill', '--teacher', options.teacher, '--preset', options.preset, '--output', output],
       ...['--data', ...options.data.map((path) => resolve(path)), '--held-out', resolve(options['held-out'])],
       ...['--steps', options.steps, '--window', options.window, '--seed', seed, '--threads', options.threads],
-      ...['--measurements', '10', '--json', ...allArms[arm][1]],
+      ...['--measurements', options.measurements, '--json', ...allArms[arm][1]],
     ],
     { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' },
   );
