@@ -114,7 +114,7 @@ export function dataOptionsOf(args: TrainingArguments, positions: number): DataO
   if (args.window !== undefined && args.window > positions) {
     throw new OneBitError(
       'bad-request',
-      `--window ${args.window} is more than the model's ${positions} positions.`,
+      `--window ${args.window} is more than the model's ${positions} positions: use at most --window ${positions}.`,
     );
   }
   return {

@@ -14,6 +14,7 @@ import { distillationLoss, hiddenLayersOf } from './losses.ts';
 import { startBlocks } from './block-start.ts';
 import { checkTrainingMemory } from './memory/memory-estimate.ts';
 import { CompletionSample } from './measure/completion-sample.ts';
+import { checkStudent } from './check-student.ts';
 import { checkTokenizers } from './check-tokenizers.ts';
 import { RunFolder } from './run-state.ts';
 import { studentFromCheckpoint, studentFromTeacher } from './student-start.ts';
@@ -195,26 +196,7 @@ async function startStudent(
   } else {
     const start = await openCheckpoint(options.student, context.signal);
     try {
-      for (const field of [
-        'hiddenSize',
-        'intermediateSize',
-        'layers',
-        'heads',
-        'kvHeads',
-        'headDim',
-        'vocabSize',
-        'tieEmbeddings',
-        'attentionBias',
-        'mlpBias',
-      ] as const) {
-        if (start.config[field] !== checkpoint.config[field]) {
-          throw new OneBitError(
-            'bad-request',
-            `${options.student} has ${field} ${start.config[field]}, the teacher ${checkpoint.config[field]}: ` +
-              'the student must be made from this teacher.',
-          );
-        }
-      }
+      checkStudent(start, checkpoint);
       own = await studentFromCheckpoint(start, checkpoint, recipe, recipe, context.signal);
     } finally {
       await start.close();

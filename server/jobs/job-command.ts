@@ -16,6 +16,7 @@ export function resolveSpec(spec: JobSpec): JobSpec {
     ...spec,
     teacher: model('teacher', spec.teacher),
     student: spec.student === undefined ? undefined : model('student', spec.student),
+    teacherCache: spec.teacherCache === undefined ? undefined : full('teacherCache', spec.teacherCache),
     data: spec.data.map((path) => full('data', path)),
     output,
   };
@@ -41,6 +42,9 @@ export function jobArguments(spec: JobSpec): string[] {
     ['--minutes', spec.minutes],
     ['--window', spec.window],
     ['--seed', spec.seed],
+    ['--teacher-cache', spec.teacherCache],
+    ['--teacher-cache-top', spec.teacherCacheTop],
+    ['--teacher-cache-windows', spec.teacherCacheWindows],
     ['--preset', spec.preset],
     ...recipeSchema.keyof().options.map((field) => [flagOf(field), spec[field]] as const),
   ];

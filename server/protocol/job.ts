@@ -31,6 +31,12 @@ export const jobSpecSchema = z.discriminatedUnion('kind', [
     minutes: z.number().positive().max(100_000).optional(),
     window: z.number().int().min(8).max(131_072).optional(),
     seed: z.number().int().min(0).optional(),
+    /** Keep what the teacher says of fixed windows in this folder, and train on it; the hidden weight is then 0. */
+    teacherCache: folder.optional(),
+    /** Tokens kept a position. */
+    teacherCacheTop: z.number().int().min(1).optional(),
+    /** Windows kept. */
+    teacherCacheWindows: z.number().int().min(1).optional(),
     /** Defaults of the recipe; chosen by the teacher's size when absent. */
     preset: presetSchema.optional(),
     /** What differs from the preset. */

@@ -188,7 +188,7 @@ describe('onebit distill', () => {
       [['--data', bad], 1, /bad\.jsonl: line 2 is not JSON/],
       [['--data', empty], 1, /empty holds no text to train on/],
       [['--data', join(folder, 'nowhere')], 1, /nowhere/],
-      [['--window', '4096'], 2, /--window 4096 is more than the model's \d+ positions/],
+      [['--window', '4096'], 2, /--window 4096 is more than the model's \d+ positions: use at most/],
       [['--teacher', whole], 2, /the teacher must be a full-precision one/],
       [['--student', teacher], 2, /is a full-precision model/],
       [['--output', teacher], 2, /--output .*teacher is a model that the run reads/],

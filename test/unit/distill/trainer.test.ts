@@ -315,6 +315,13 @@ describe.each(fastestBackends)('training on the %s backend', (_name, activate) =
     await expect(attempt({ teacher: oneBit })).rejects.toThrow(/must be a full-precision/);
     await expect(attempt({ student: output })).rejects.toThrow(/is a full-precision model/);
     await expect(attempt({ student: wider })).rejects.toThrow(/has intermediateSize 32, the teacher 24/);
+    const config = join(oneBit, 'config.json');
+    const said = await readFile(config, 'utf8');
+    await writeFile(config, JSON.stringify({ ...(JSON.parse(said) as object), rope_theta: 500000 }));
+    await expect(attempt({ student: oneBit })).rejects.toThrow(
+      /has ropeTheta 500000, the teacher 10000: .*Give/,
+    );
+    await writeFile(config, said);
     const file = join(oneBit, 'tokenizer.json');
     const swapped = (await readFile(file, 'utf8')).replace('"a":97,"b":98', '"b":97,"a":98');
     await writeFile(file, swapped);

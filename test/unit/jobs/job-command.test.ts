@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { jobArguments, resolveSpec } from '../../../server/jobs/job-command.ts';
+import type { JobSpec } from '../../../server/protocol/job.ts';
+
+const distill: JobSpec = { kind: 'distill', teacher: '/m/teacher', data: ['/d/code'], output: '/m/student' };
+
+describe('the command of a job', () => {
+  it('says what the request said, field by field, and nothing else', () => {
+    const spec: JobSpec = {
+      ...distill,
+      steps: 7,
+      teacherCache: '/c/cache',
+      teacherCacheTop: 8,
+      hiddenWeight: 0,
+    };
+    const given = jobArguments(resolveSpec(spec));
+    const usual = jobArguments(resolveSpec(distill));
+    const own = given.filter((word) => !usual.includes(word));
+    expect(own).toEqual([
+      '--steps',
+      '7',
+      '--teacher-cache',
+      '/c/cache',
+      '--teacher-cache-top',
+      '8',
+      '--hidden-weight',
+      '0',
+    ]);
+    expect(usual).toEqual([
+      ...['distill', '--teacher', '/m/teacher', '--data', '/d/code', '--output', '/m/student'],
+      ...['--run', '/m/student.run', '--progress', 'json'],
+    ]);
+  });
+
+  it('takes no relative path, because the server works in a folder of its own', () => {
+    expect(() => resolveSpec({ ...distill, teacherCache: 'cache' })).toThrow(
+      /teacherCache: "cache" is a relative path/,
+    );
+  });
+});
