@@ -1,3 +1,4 @@
+import type { Device } from '../protocol/device.ts';
 import type { MemoryReport } from '../protocol/memory.ts';
 import type { ModelConfig } from '../checkpoint/model-config.ts';
 
@@ -10,9 +11,9 @@ export interface EngineOptions {
   exact?: boolean;
   /** Sequences that may be open at once. */
   sequences?: number;
-  /** Where it runs; 'auto' takes the GPU when there is one that this version supports. */
-  device?: 'auto' | 'cpu' | 'gpu';
-  /** 'native' fails without the addon; 'portable' is the TypeScript path; default: native if built. */
+  /** Where it runs; default 'auto'. */
+  device?: Device;
+  /** Which CPU engine: 'native' fails without the addon, 'portable' is the TypeScript path; default: native if built. */
   path?: 'auto' | 'native' | 'portable';
 }
 

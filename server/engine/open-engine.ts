@@ -8,6 +8,11 @@ import { NativeEngine } from './cpu/native-engine.ts';
 import { PortableEngine } from './cpu/portable-engine.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 
+export interface OpenControl {
+  signal?: AbortSignal;
+  onProgress?: OnProgress;
+}
+
 /**
  * Opens a checkpoint (or takes an opened one, which stays the caller's to close) and loads it into
  * an engine. Throws what openCheckpoint throws; unsupported (device), native-missing (path: 'native'
@@ -16,11 +21,8 @@ import type { Engine, EngineOptions } from './engine.ts';
 export async function openEngine(
   source: Checkpoint | string,
   options: EngineOptions = {},
-  { signal, onProgress }: { signal?: AbortSignal; onProgress?: OnProgress } = {},
+  { signal, onProgress }: OpenControl = {},
 ): Promise<Engine> {
-  if (options.device === 'gpu') {
-    throw new OneBitError('unsupported', 'This version has no GPU engine yet: use --device cpu.');
-  }
   const checkpoint = typeof source === 'string' ? await openCheckpoint(source, signal) : source;
   try {
     const contextLength = boundedOption(
@@ -31,7 +33,7 @@ export async function openEngine(
     const sequences = boundedOption('sequences', options.sequences ?? 8, 1024);
     const addon = chooseAddon(options);
     if (addon === undefined) {
-      return await PortableEngine.load(checkpoint, contextLength, sequences, signal, onProgress);
+      return await PortableEngine.load(checkpoint, { contextLength, sequences }, signal, onProgress);
     }
     if (options.threads !== undefined) addon.setThreads(boundedOption('threads', options.threads, 256));
     const exact = options.exact ?? false;

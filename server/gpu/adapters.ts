@@ -42,7 +42,7 @@ const backends: Partial<Record<NodeJS.Platform, GpuAdapterInfo['backend']>> = {
  * @throws OneBitError gpu-missing where Dawn does not load
  */
 export async function listAdapters(): Promise<GpuAdapterInfo[]> {
-  return (await findAdapters()).map(({ info }) => info);
+  return (await openAdapters()).map(({ info }) => info);
 }
 
 /**
@@ -58,7 +58,7 @@ export async function chooseAdapter(device: string): Promise<ChosenAdapter> {
       `"${device}" names no GPU: use auto, gpu, or gpu: and part of a name.`,
     );
   }
-  const all = await findAdapters();
+  const all = await openAdapters();
   const fits = ({ info }: ChosenAdapter) =>
     wanted === undefined ? info.kind !== 'software' : info.name.toLowerCase().includes(wanted);
   const chosen = all.find(fits);
@@ -76,7 +76,8 @@ export async function chooseAdapter(device: string): Promise<ChosenAdapter> {
   );
 }
 
-async function findAdapters(): Promise<ChosenAdapter[]> {
+/** The adapters of `listAdapters`, each ready to make one device. */
+export async function openAdapters(): Promise<ChosenAdapter[]> {
   const backend = backends[process.platform];
   if (backend === undefined) {
     throw new OneBitError('gpu-missing', `There is no WebGPU for ${process.platform}: use --device cpu.`);

@@ -7,6 +7,8 @@ import { z } from './schema.ts';
 export const memoryPartSchema = z.object({
   part: z.enum(['signs', 'values', 'weights', 'embedding', 'head', 'norms', 'kv-cache', 'scratch']),
   bytes: z.number(),
+  /** What the part was planned to take before it was loaded; only where memory was planned (GPU). */
+  plannedBytes: z.number().optional(),
   /** Bytes of the same part in fp16; 0 for what exists only at run time (KV cache, scratch). */
   fp16Bytes: z.number(),
 });
@@ -15,6 +17,8 @@ export const memoryReportSchema = z.object({
     kind: z.enum(['cpu', 'gpu']),
     name: z.string(),
     /** e.g. avx512, portable, webgpu */ path: z.string(),
+    /** Why it runs there: what was asked for, what was found, or what went wrong on the GPU. */
+    reason: z.string().optional(),
   }),
   parts: z.array(memoryPartSchema),
   /** Sum over all parts but kv-cache and scratch. */

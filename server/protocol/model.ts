@@ -1,4 +1,5 @@
 import { z } from './schema.ts';
+import { deviceSchema } from './device.ts';
 import { memoryReportSchema } from './memory.ts';
 
 export const modelKindSchema = z.enum(['onebit', 'onebit-training', 'full']);
@@ -21,7 +22,8 @@ export const modelLoadParamsSchema = z.object({
   /** A folder, or `starter`. */
   model: z.string().min(1).max(4096),
   contextLength: z.number().int().min(16).max(1_048_576).optional(),
-  device: z.string().max(100).default('auto'),
+  /** What the server was started with if absent. */
+  device: deviceSchema.optional(),
 });
 export type ModelLoadParams = z.input<typeof modelLoadParamsSchema>;
 

@@ -4,8 +4,8 @@ import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { MemoryReport } from '../../protocol/memory.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
 import type { Engine, EngineStep, Sequence } from '../engine.ts';
-import { Exclusive } from './exclusive.ts';
-import { memoryReport } from './memory-report.ts';
+import { Exclusive } from '../exclusive.ts';
+import { cpuDevice, memoryReport } from '../memory-report.ts';
 import {
   nativeBlockRows,
   type EngineAddon,
@@ -20,6 +20,8 @@ export interface NativeEngineOptions {
   contextLength: number;
   sequences: number;
   exact: boolean;
+  /** Why the model runs on the CPU, for the memory report. */
+  reason?: string;
 }
 
 class NativeSequence implements Sequence {
@@ -104,7 +106,7 @@ export class NativeEngine implements Engine {
     const { cachePosition, ...held } = this.model.bytes();
     const positions = [...this.sequences].reduce((sum, sequence) => sum + sequence.used, 0);
     return memoryReport(this.config, {
-      path: this.addon.isa,
+      device: cpuDevice(this.addon.isa, this.options.reason),
       contextLength: this.contextLength,
       held: { ...held, 'kv-cache': positions * cachePosition },
     });

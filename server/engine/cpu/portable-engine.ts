@@ -5,8 +5,8 @@ import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { MemoryReport } from '../../protocol/memory.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
 import type { Engine, EngineStep, Sequence } from '../engine.ts';
-import { Exclusive } from './exclusive.ts';
-import { memoryReport } from './memory-report.ts';
+import { Exclusive } from '../exclusive.ts';
+import { cpuDevice, memoryReport } from '../memory-report.ts';
 import { FloatLinear, readFiniteFloats, readLinear, type PortableLinear } from './portable-linear.ts';
 import { planSteps, type StepBlock } from './step-plan.ts';
 
@@ -80,12 +80,20 @@ class PortableSequence implements Sequence {
   }
 }
 
+export interface PortableEngineOptions {
+  contextLength: number;
+  sequences: number;
+  /** Why the model runs on the CPU, for the memory report. */
+  reason?: string;
+}
+
 /**
  * The whole model in plain TypeScript and f32: what the native engine is compared with, and what
  * serves where the addon cannot be built.
  */
 export class PortableEngine implements Engine {
   readonly config: ModelConfig;
+  readonly contextLength: number;
   private readonly work = new Exclusive();
   private readonly sequences = new Set<PortableSequence>();
   private lastYield = 0;
@@ -93,17 +101,16 @@ export class PortableEngine implements Engine {
   private constructor(
     private weights: Weights | undefined,
     config: ModelConfig,
-    readonly contextLength: number,
-    private readonly maxSequences: number,
+    private readonly options: PortableEngineOptions,
   ) {
     this.config = config;
+    this.contextLength = options.contextLength;
   }
 
   /** Reads all weights into memory as f32 (signs stay packed). */
   static async load(
     checkpoint: Checkpoint,
-    contextLength: number,
-    maxSequences: number,
+    options: PortableEngineOptions,
     signal?: AbortSignal,
     onProgress?: OnProgress,
   ): Promise<PortableEngine> {
@@ -127,7 +134,7 @@ export class PortableEngine implements Engine {
     const norm = await floats('model.norm.weight');
     onProgress?.({ phase: 'load', done: config.layers, total: config.layers, unit: 'layers' });
     const head = new FloatLinear(headWeight, vocabSize, hiddenSize);
-    return new PortableEngine({ embedding, norm, head, layers }, config, contextLength, maxSequences);
+    return new PortableEngine({ embedding, norm, head, layers }, config, options);
   }
 
   memory(): MemoryReport {
@@ -152,13 +159,17 @@ export class PortableEngine implements Engine {
         held.norms += bytes.norms;
       }
     }
-    return memoryReport(config, { path: 'typescript', contextLength: this.contextLength, held });
+    return memoryReport(config, {
+      device: cpuDevice('typescript', this.options.reason),
+      contextLength: this.contextLength,
+      held,
+    });
   }
 
   open(): Sequence {
     this.loaded();
-    if (this.sequences.size >= this.maxSequences) {
-      throw new OneBitError('busy', `All ${this.maxSequences} sequences of this engine are in use.`);
+    if (this.sequences.size >= this.options.sequences) {
+      throw new OneBitError('busy', `All ${this.options.sequences} sequences of this engine are in use.`);
     }
     const { layers, kvHeads, headDim } = this.config;
     const sequence = new PortableSequence(layers, kvHeads * headDim, this.contextLength, (closed) =>

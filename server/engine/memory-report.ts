@@ -1,24 +1,36 @@
 import { cpus } from 'node:os';
-import type { MemoryPart, MemoryReport } from '../../protocol/memory.ts';
+import type { MemoryPart, MemoryReport } from '../protocol/memory.ts';
 import {
   projections,
   projectionShape,
   type ModelConfig,
   type Projection,
-} from '../../checkpoint/model-config.ts';
+} from '../checkpoint/model-config.ts';
 
 /** Bytes that an engine holds now, by part. `weights`: float linears; `values`: g and h. */
 export type HeldBytes = Record<MemoryPart['part'], number>;
 
 export interface EngineMemory {
-  /** e.g. avx512, avx2, portable, typescript */
-  path: string;
+  device: MemoryReport['device'];
   contextLength: number;
   held: HeldBytes;
+  /** What each part was planned to take before the load. */
+  planned?: Partial<HeldBytes>;
 }
 
-/** The memory report of a CPU engine; what the same model takes in fp16 follows from its shape. */
-export function memoryReport(config: ModelConfig, { path, contextLength, held }: EngineMemory): MemoryReport {
+/**
+ * The processor as the device of a report.
+ * @param path e.g. avx512, avx2, portable, typescript
+ */
+export function cpuDevice(path: string, reason?: string): MemoryReport['device'] {
+  return { kind: 'cpu', name: cpus()[0]?.model.trim() ?? process.arch, path, reason };
+}
+
+/** The memory report of an engine; what the same model takes in fp16 follows from its shape. */
+export function memoryReport(
+  config: ModelConfig,
+  { device, contextLength, held, planned }: EngineMemory,
+): MemoryReport {
   const linearWeights = config.layers * sum(projections.map((p) => product(projectionShape(config, p))));
   const hasBias = (p: Projection) => (p.startsWith('mlp') ? config.mlpBias : config.attentionBias);
   const biases = config.layers * sum(projections.filter(hasBias).map((p) => projectionShape(config, p)[0]));
@@ -36,10 +48,10 @@ export function memoryReport(config: ModelConfig, { path, contextLength, held }:
   };
   const parts = (Object.keys(fp16) as MemoryPart['part'][])
     .filter((part) => held[part] > 0 || fp16[part] > 0)
-    .map((part) => ({ part, bytes: held[part], fp16Bytes: fp16[part] }));
+    .map((part) => ({ part, bytes: held[part], plannedBytes: planned?.[part], fp16Bytes: fp16[part] }));
   const model = parts.filter(({ part }) => part !== 'kv-cache' && part !== 'scratch');
   return {
-    device: { kind: 'cpu', name: cpus()[0]?.model.trim() ?? process.arch, path },
+    device,
     parts,
     modelBytes: sum(model.map((part) => part.bytes)),
     fp16ModelBytes: sum(model.map((part) => part.fp16Bytes)),
