@@ -23,6 +23,9 @@ export async function openEngine(
   options: EngineOptions = {},
   { signal, onProgress }: OpenControl = {},
 ): Promise<Engine> {
+  if (options.device?.startsWith('gpu') === true) {
+    throw new OneBitError('unsupported', 'This version has no GPU engine yet: use --device cpu.');
+  }
   const checkpoint = typeof source === 'string' ? await openCheckpoint(source, signal) : source;
   try {
     const contextLength = boundedOption(
