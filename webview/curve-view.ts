@@ -1,7 +1,8 @@
+import { formatDuration } from '../server/protocol/duration.ts';
 import type { Job, Metric } from '../server/protocol/job.ts';
 import { type CurveData, type CurveKind, curveData, curveKinds, curveSummary, lastValue } from './curves.ts';
 import { arrange, element, setAttribute, setText, show } from './element.ts';
-import { formatDuration, formatInteger, formatLoss, none, unbroken } from './format.ts';
+import { formatInteger, formatLoss, none, unbroken } from './format.ts';
 import type { Host } from './host.ts';
 import { jobTitle } from './job-text.ts';
 import { curveJob, orderJobs, type PanelState } from './panel-state.ts';

@@ -1,6 +1,7 @@
+import { formatDuration } from '../server/protocol/duration.ts';
 import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
 import { element, setAttribute, setText, show } from './element.ts';
-import { formatBytes, formatDuration, formatInteger, formatRatio, none, unbroken } from './format.ts';
+import { formatBytes, formatInteger, formatRatio, none, unbroken } from './format.ts';
 import type { Host } from './host.ts';
 import { deviceText, isRuntimePart, partText, shrink } from './memory-text.ts';
 import type { PanelState } from './panel-state.ts';

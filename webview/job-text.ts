@@ -1,5 +1,6 @@
+import { formatDuration } from '../server/protocol/duration.ts';
 import type { Job, JobState } from '../server/protocol/job.ts';
-import { baseName, formatBytes, formatDuration, formatInteger } from './format.ts';
+import { baseName, formatBytes, formatInteger } from './format.ts';
 
 export const jobStateText: Record<JobState, string> = {
   queued: 'Waiting',

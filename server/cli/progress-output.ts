@@ -1,3 +1,4 @@
+import { formatDuration } from '../protocol/duration.ts';
 import type { Metric, OnProgress, Progress } from '../protocol/progress.ts';
 
 /**
@@ -21,7 +22,8 @@ export function progressOutput(mode: 'auto' | 'json' | 'none'): OnProgress {
     const now = performance.now();
     if (!finished && now - last < (terminal ? 100 : 5000)) return;
     last = now;
-    const line = progressLine(progress);
+    // A line that wraps would not be rewritten in place.
+    const line = shortened(progressLine(progress), terminal ? process.stderr.columns - 1 : Infinity);
     process.stderr.write(terminal ? `\r\x1b[2K${line}${finished ? '\n' : ''}` : `${line}\n`);
   };
 }
@@ -53,16 +55,32 @@ export function measurementLines({ step, perplexity, signFlips, sample }: Metric
   ];
 }
 
-function progressLine(progress: Progress): string {
+/** One line: what is done, how long it will take, then the figures. */
+export function progressLine(progress: Progress): string {
   const { done, total, unit } = progress;
   const amount =
     total > 0 ? `${Math.floor((100 * done) / total)}% (${done}/${total} ${unit})` : `${done} ${unit}`;
-  const figures = Object.entries(progress.metrics ?? {}).map(
-    ([name, value]) => `${name} ${Number(value.toPrecision(4))}`,
-  );
   const remaining =
-    progress.remainingSeconds === undefined ? [] : [`${Math.ceil(progress.remainingSeconds)} s left`];
-  return [`${progress.phase} ${amount}`, ...figures, ...remaining, progress.message ?? '']
+    progress.remainingSeconds === undefined ? [] : [`${formatDuration(progress.remainingSeconds)} left`];
+  const figures = Object.entries(progress.metrics ?? {}).map(([name, value]) => shown(name, value));
+  return [`${progress.phase} ${amount}`, ...remaining, ...figures, progress.message ?? '']
     .filter((part) => part !== '')
     .join(' · ');
+}
+
+function shown(name: string, value: number): string {
+  switch (name) {
+    case 'learningRate':
+      return `rate ${value.toPrecision(3)}`;
+    case 'gradientNorm':
+      return `gradient ${value.toPrecision(3)}`;
+    case 'tokensPerSecond':
+      return `${Math.round(value)} tokens/s`;
+    default:
+      return `${name} ${Number(value.toPrecision(4))}`;
+  }
+}
+
+function shortened(line: string, width: number): string {
+  return line.length > width ? `${line.slice(0, Math.max(0, width - 1))}…` : line;
 }

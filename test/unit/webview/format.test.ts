@@ -1,9 +1,9 @@
+import { formatDuration } from '../../../server/protocol/duration.ts';
 import { describe, expect, it } from 'vitest';
 import {
   baseName,
   formatBytes,
   formatCount,
-  formatDuration,
   formatLoss,
   formatPercent,
   formatRatio,
