@@ -1,7 +1,10 @@
 import type { CompletionTimings, FinishReason } from '../protocol/completion.ts';
 import type { MemoryReport } from '../protocol/memory.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import type { ChatTemplate } from '../tokenizer/chat-template.ts';
 import type { ModelConfig } from '../checkpoint/model-config.ts';
+import type { Turn } from './request-queue.ts';
+import type { ChosenLogprob } from './token-logprobs.ts';
 
 export interface SamplingOptions {
   /** 0 = greedy. */
@@ -25,19 +28,33 @@ export interface GenerateRequest {
   /** None of the end tokens is chosen before so many others. Default 0. */
   minTokens?: number;
   singleLine?: boolean;
+  /** Stop before a line with text that is indented less, in spaces and tabs; blank lines do not count. Default 0. */
+  minIndent?: number;
   maxMilliseconds?: number;
+  /** Milliseconds from the first token on after which it ends, once it has got beyond a line's end. Default 0: no limit. */
+  lineMilliseconds?: number;
+  /** False: the whole prompt runs, whatever the KV caches hold. Default true. */
+  reuseCache?: boolean;
+  /** Log-probabilities of the tokens are wanted, with so many of the most likely ones. */
+  logprobs?: number;
+  /** Absent: before all that have one. */
+  turn?: Turn;
 }
 
 /** Tokens as they come; `text` is what they add (stop strings and what follows them are held back). */
 export interface GenerateEvent {
   ids: number[];
   text: string;
+  /** One for each id, where asked for. */
+  logprobs: ChosenLogprob[];
 }
 
 export interface GenerateResult {
   ids: number[];
   text: string;
   finishReason: FinishReason;
+  /** With `stop`: the stop string; empty where a line's end or indentation ended it, absent where an end token did. */
+  stoppedBy?: string;
   timings: CompletionTimings;
 }
 
@@ -47,6 +64,8 @@ export interface LanguageModel {
   readonly config: ModelConfig;
   readonly contextLength: number;
   readonly tokenizer: Tokenizer | undefined;
+  /** How the model wants a conversation written; undefined for models that only continue text. */
+  readonly chatTemplate: ChatTemplate | undefined;
   readonly active: number;
   readonly queued: number;
   memory(): MemoryReport;

@@ -1,6 +1,7 @@
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { OneBitError } from '../protocol/error.ts';
 import type { OnProgress } from '../protocol/progress.ts';
+import { readChatTemplate } from '../tokenizer/chat-template.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { EngineOptions } from './engine.ts';
@@ -30,6 +31,7 @@ export async function openLanguageModel(
 ): Promise<LanguageModel> {
   const sequences = options.sequences ?? defaultSequences;
   const tokenizer = await tokenizerOf(options.tokenizer ?? path, options.tokenizer !== undefined);
+  const chatTemplate = await readChatTemplate(path);
   const checkpoint = await openCheckpoint(path, control.signal);
   const engine = await openEngine(checkpoint, { ...options, sequences }, control).finally(() =>
     checkpoint.close(),
@@ -41,6 +43,7 @@ export async function openLanguageModel(
     config: engine.config,
     contextLength: engine.contextLength,
     tokenizer,
+    chatTemplate,
     get active() {
       return scheduler.active;
     },

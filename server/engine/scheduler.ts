@@ -3,11 +3,16 @@ import type { FinishReason } from '../protocol/completion.ts';
 import type { Tokenizer, StreamDecoder } from '../tokenizer/tokenizer.ts';
 import type { Engine, EngineStep, Sequence } from './engine.ts';
 import type { GenerateEvent, GenerateRequest, GenerateResult } from './language-model.ts';
+import { isBulk, RequestQueue } from './request-queue.ts';
 import { Sampler } from './sampler.ts';
 import { StopText } from './stop-text.ts';
+import { tokenLogprobs, type ChosenLogprob } from './token-logprobs.ts';
 
 /** Prompt tokens of one request that go through the engine in one batch with others' decode steps. */
 const prefillBlock = 256;
+
+/** While editors are served, bulk requests take part in one pass of so many. */
+const bulkPass = 8;
 
 /** One KV cache and the tokens it holds. */
 interface Slot {
@@ -24,6 +29,8 @@ interface Running {
   history: number[];
   generated: number[];
   text: string;
+  /** The text goes on in a second line. */
+  lineEnded: boolean;
   sampler: Sampler;
   decoder: StreamDecoder | undefined;
   stops: StopText;
@@ -46,15 +53,18 @@ interface Waiting {
 
 /**
  * Continuous batching: requests that run together share every forward pass, a new one joins between
- * two passes, and each keeps the KV cache of whichever idle slot shares its longest prefix.
+ * two passes, and each keeps the KV cache of whichever idle slot shares its longest prefix. Bulk requests
+ * leave one KV cache to editors, and stand back while an editor is served.
  */
 export class Scheduler {
   readonly #engine: Engine;
   readonly #tokenizer: Tokenizer | undefined;
   readonly #slots: Slot[] = [];
   readonly #slotLimit: number;
-  readonly #queueLimit: number;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: RequestQueue<Waiting>;
+  /** What an editor last worked with: its next keystroke needs it. */
+  #editorSlot: Slot | undefined;
+  #passes = 0;
   #running: Running[] = [];
   #clock = 0;
   #loop: Promise<void> | undefined;
@@ -68,7 +78,7 @@ export class Scheduler {
     this.#engine = engine;
     this.#tokenizer = tokenizer;
     this.#slotLimit = limits.sequences;
-    this.#queueLimit = limits.queue;
+    this.#waiting = new RequestQueue(limits.queue);
   }
 
   get active(): number {
@@ -104,7 +114,8 @@ export class Scheduler {
     this.#slots.length = 0;
   }
 
-  #check({ prompt, maxTokens }: GenerateRequest): void {
+  #check(request: GenerateRequest): void {
+    const { prompt, maxTokens } = request;
     const { vocabSize } = this.#engine.config;
     if (this.#disposed) throw new OneBitError('no-model', 'The model was unloaded.');
     if (prompt.length === 0) {
@@ -124,9 +135,7 @@ export class Scheduler {
           'shorten the prompt or load the model with a longer context.',
       );
     }
-    if (this.#waiting.length >= this.#queueLimit) {
-      throw new OneBitError('busy', `${this.#waiting.length} requests are waiting already: try again later.`);
-    }
+    this.#waiting.check({ request });
   }
 
   async #run(): Promise<void> {
@@ -134,7 +143,7 @@ export class Scheduler {
       this.#admit();
       this.#finishAborted();
       if (this.#running.length === 0) continue;
-      const batch = this.#running;
+      const batch = this.#batch();
       const steps = batch.map((running) => nextStep(running));
       let logits: Float32Array[];
       try {
@@ -155,37 +164,44 @@ export class Scheduler {
     }
   }
 
+  /** Who takes part in the next pass. */
+  #batch(): Running[] {
+    this.#passes++;
+    const editors = this.#running.filter(({ request }) => !isBulk(request.turn));
+    return editors.length > 0 && this.#passes % bulkPass !== 0 ? editors : this.#running;
+  }
+
   #admit(): void {
-    while (this.#waiting.length > 0) {
-      const next = this.#waiting[0];
+    if (this.#disposed) {
+      for (const each of this.#waiting.take(() => true)) {
+        each.reject(new OneBitError('no-model', 'The model was unloaded.'));
+      }
+    }
+    for (const each of this.#waiting.take(({ signal }) => signal?.aborted ?? false)) {
+      each.resolve(cancelledBeforeStart(each));
+    }
+    for (;;) {
+      const bulk = this.#running.filter(({ request }) => isBulk(request.turn)).length;
+      const next = this.#waiting.next(this.#running, bulk < Math.max(1, this.#slotLimit - 1));
       if (next === undefined) return;
-      if (this.#disposed) {
-        this.#waiting.shift();
-        next.reject(new OneBitError('no-model', 'The model was unloaded.'));
-        continue;
-      }
-      if (next.signal?.aborted) {
-        this.#waiting.shift();
-        next.resolve(cancelledBeforeStart(next));
-        continue;
-      }
       let slot: Slot | undefined;
       try {
-        slot = this.#slotFor(next.request.prompt);
+        slot = this.#slotFor(next.request);
       } catch (caught) {
-        this.#waiting.shift();
+        this.#waiting.remove(next);
         next.reject(asOneBitError(caught));
         continue;
       }
       if (slot === undefined) return;
-      this.#waiting.shift();
+      this.#waiting.remove(next);
       this.#start(next, slot);
     }
   }
 
   /** The idle slot that shares the longest prefix; without any shared prefix a fresh one, or the oldest. */
-  #slotFor(prompt: readonly number[]): Slot | undefined {
-    const idle = this.#slots.filter((slot) => !slot.busy);
+  #slotFor({ prompt, turn }: GenerateRequest): Slot | undefined {
+    const kept = isBulk(turn) && this.#slotLimit > 1 ? this.#editorSlot : undefined;
+    const idle = this.#slots.filter((slot) => !slot.busy && slot !== kept);
     let best: Slot | undefined;
     let bestShared = 0;
     for (const slot of idle) {
@@ -208,7 +224,10 @@ export class Scheduler {
   #start(waiting: Waiting, slot: Slot): void {
     const { request } = waiting;
     // The last prompt token always runs: its logits choose the first new token.
-    const cachedTokens = Math.min(sharedPrefix(slot.tokens, request.prompt), request.prompt.length - 1);
+    const shared = request.reuseCache === false ? 0 : sharedPrefix(slot.tokens, request.prompt);
+    const cachedTokens = Math.min(shared, request.prompt.length - 1);
+    if (!isBulk(request.turn)) this.#editorSlot = slot;
+    else if (this.#editorSlot === slot) this.#editorSlot = undefined;
     slot.sequence.truncate(cachedTokens);
     slot.tokens.length = cachedTokens;
     slot.busy = true;
@@ -219,12 +238,13 @@ export class Scheduler {
       history: [...request.prompt],
       generated: [],
       text: '',
+      lineEnded: false,
       sampler: new Sampler(request.sampling),
       // After a prompt of the BOS token alone the text begins: its first space is the tokenizer's, not its own.
       decoder: this.#tokenizer?.stream({
         continuation: request.prompt.some((id) => id !== this.#tokenizer?.bosId),
       }),
-      stops: new StopText(request.stop, request.singleLine ?? false),
+      stops: new StopText(request.stop, request.singleLine ?? false, request.minIndent),
       limit: Math.min(request.maxTokens, this.#engine.contextLength - request.prompt.length),
       stopIds: new Set(request.stopIds ?? []),
       cachedTokens,
@@ -242,21 +262,29 @@ export class Scheduler {
     if (running.generated.length < (running.request.minTokens ?? 0)) {
       for (const end of running.stopIds) logits[end] = -Infinity;
     }
+    const wanted = running.request.logprobs;
+    // The sampler changes the logits in place.
+    const plain = wanted === undefined ? undefined : logits.slice();
     const id = running.sampler.sample(logits, running.history);
     if (running.stopIds.has(id)) return this.#finish(running, 'stop');
     running.history.push(id);
     running.generated.push(id);
-    this.#emit(running, [id], running.decoder?.push(id) ?? '');
+    const logprobs = plain === undefined ? [] : [tokenLogprobs(plain, id, wanted ?? 0)];
+    const raw = running.decoder?.push(id) ?? '';
+    running.lineEnded ||= raw.includes('\n');
+    this.#emit(running, [id], raw, logprobs);
     if (running.stops.stopped) return this.#finish(running, 'stop');
     if (running.generated.length >= running.limit) return this.#finish(running, 'length');
-    const budget = running.request.maxMilliseconds ?? 0;
-    if (budget > 0 && now - running.firstTokenAt >= budget) this.#finish(running, 'time');
+    const { maxMilliseconds = 0, lineMilliseconds = 0 } = running.request;
+    const took = now - running.firstTokenAt;
+    const over = (budget: number): boolean => budget > 0 && took >= budget;
+    if (over(maxMilliseconds) || (running.lineEnded && over(lineMilliseconds))) this.#finish(running, 'time');
   }
 
-  #emit(running: Running, ids: number[], raw: string): void {
+  #emit(running: Running, ids: number[], raw: string, logprobs: ChosenLogprob[]): void {
     const text = running.stops.push(raw);
     running.text += text;
-    running.waiting.onEvent?.({ ids, text });
+    running.waiting.onEvent?.({ ids, text, logprobs });
   }
 
   #finishAborted(): void {
@@ -271,7 +299,7 @@ export class Scheduler {
       const rest = running.stops.push(running.decoder?.end() ?? '') + running.stops.end();
       if (rest !== '') {
         running.text += rest;
-        running.waiting.onEvent?.({ ids: [], text: rest });
+        running.waiting.onEvent?.({ ids: [], text: rest, logprobs: [] });
       }
     }
     const now = performance.now();
@@ -280,6 +308,7 @@ export class Scheduler {
       ids: running.generated,
       text: running.text,
       finishReason,
+      stoppedBy: finishReason === 'stop' ? running.stops.stoppedBy : undefined,
       timings: {
         promptTokens: running.request.prompt.length,
         cachedTokens: running.cachedTokens,
@@ -295,6 +324,7 @@ export class Scheduler {
     this.#release(running);
     running.slot.sequence.dispose();
     this.#slots.splice(this.#slots.indexOf(running.slot), 1);
+    if (this.#editorSlot === running.slot) this.#editorSlot = undefined;
     running.waiting.reject(error);
   }
 

@@ -7,6 +7,8 @@ export interface Gap {
   prefix: string;
   /** What follows the gap. Undefined: nothing is known of it, the prefix is to be continued. */
   suffix: string | undefined;
+  /** What of the gap is written already: it stands after the middle token, so that the suffix before it stays in the KV cache while a line is typed. */
+  begun?: string;
 }
 
 export interface Prompt {
@@ -31,8 +33,8 @@ const charactersPerToken = 12;
 const cutSteps = 8;
 
 /**
- * The prompt for a gap, without the spaces right before it (`lead`): `prefix-token P suffix-token S middle-token` where there is a suffix and the
- * tokenizer has these tokens, otherwise the prefix alone. Half of the context at most is kept free for the answer. What
+ * The prompt for a gap, without the spaces right before it (`lead`): `extra prefix-token P suffix-token S middle-token
+ * begun` where there is a suffix and the tokenizer has these tokens, otherwise extra, prefix and begun alone. Half of the context at most is kept free for the answer. What
  * does not fit is dropped far from the gap: the suffix's end (which keeps a quarter of the room), the
  * extra snippets, then the prefix's start, in steps, so that the next keystroke's prompt mostly begins
  * with the same tokens and finds them in the KV cache.
@@ -47,23 +49,30 @@ export function buildPrompt(
   const infill = gap.suffix === undefined ? undefined : tokenizer.infill;
   const reserved = Math.min(Math.max(maxTokens, 1), Math.floor(contextLength / 2));
   const bos = tokenizer.bosId === undefined ? [] : [tokenizer.bosId];
-  const room = contextLength - reserved - bos.length - (infill === undefined ? 0 : 3);
+  const before = infill === undefined ? gap.prefix + (gap.begun ?? '') : gap.prefix;
+  const begun = infill === undefined ? '' : (gap.begun ?? '');
+  // Indentation stays: it is made of tokens of its own.
+  const lead = /(?<=[^\s]) +$/.exec(begun === '' ? before : begun)?.[0] ?? '';
+  const begunIds = encodeBegun(
+    tokenizer,
+    begun.slice(0, begun.length - (begun === '' ? 0 : lead.length)),
+    contextLength,
+  );
+  const prefixText = begun === '' ? before.slice(0, before.length - lead.length) : before;
+  const room = contextLength - reserved - bos.length - begunIds.length - (infill === undefined ? 0 : 3);
 
   const fullSuffix =
     infill === undefined ? [] : tokenizer.encode((gap.suffix ?? '').slice(0, room * charactersPerToken));
-  // Indentation stays: it is made of tokens of its own.
-  const lead = /(?<=[^\s]) +$/.exec(gap.prefix)?.[0] ?? '';
-  const fullPrefix = encodeEnd(tokenizer, gap.prefix.slice(0, gap.prefix.length - lead.length), room);
+  const fullPrefix = encodeEnd(tokenizer, prefixText, room);
   const suffixRoom = Math.max(Math.floor(room / 4), room - fullPrefix.length);
   const suffix = fullSuffix.slice(0, Math.max(0, suffixRoom));
   const prefix = keepEnd(fullPrefix, room - suffix.length);
   const extra = encodeExtra(tokenizer, gap.extra, room - suffix.length - prefix.length);
 
-  const before = [...extra, ...prefix];
   const ids =
     infill === undefined
-      ? [...bos, ...before]
-      : [...bos, infill.prefix, ...before, infill.suffix, ...suffix, infill.middle];
+      ? [...bos, ...extra, ...prefix]
+      : [...bos, ...extra, infill.prefix, ...prefix, infill.suffix, ...suffix, infill.middle, ...begunIds];
   // Nothing at all before the gap: a model without BOS knows a beginning by the end of what came before.
   const end = tokenizer.eosIds[0];
   if (ids.length === 0 && end !== undefined) ids.push(end);
@@ -106,6 +115,12 @@ function keepEnd(ids: number[], room: number): number[] {
   if (ids.length <= room) return ids;
   const step = Math.max(1, Math.floor(room / cutSteps));
   return ids.slice(Math.min(ids.length, Math.ceil((ids.length - room) / step) * step));
+}
+
+/** What is written of the gap goes on after the middle token; of a line without end, the last part of it. */
+function encodeBegun(tokenizer: Tokenizer, text: string, contextLength: number): number[] {
+  const room = Math.floor(contextLength / 4);
+  return tokenizer.encode(text.slice(-room * charactersPerToken), { continuation: true }).slice(-room);
 }
 
 /** Whole snippets, each after its path, as many as fit. */

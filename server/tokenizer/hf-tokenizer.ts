@@ -117,6 +117,7 @@ class HfTokenizer implements Tokenizer {
   readonly bosId: number | undefined;
   readonly eosIds: readonly number[];
   readonly infill;
+  readonly special: ReadonlyMap<string, number>;
   readonly #encoders: (continuation: boolean) => HfEncoder;
   readonly #names: readonly (string | undefined)[];
   readonly #table: TokenBytes;
@@ -130,6 +131,9 @@ class HfTokenizer implements Tokenizer {
     this.vocabSize = names.length;
     this.#table = tokenBytes(json, names, path);
     const idOf = (name: string) => ids.get(name);
+    this.special = new Map(
+      json.added_tokens.filter((token) => token.special).map(({ content, id }) => [content, id]),
+    );
 
     this.#encoders = plainEncoders(json);
     this.infill = special.infill ? findInfillTokens(idOf) : undefined;
@@ -157,6 +161,10 @@ class HfTokenizer implements Tokenizer {
   tokenText(id: number): string {
     const bytes = this.#table.bytes[id];
     return bytes === undefined ? (this.#names[id] ?? `<${id}>`) : new TextDecoder().decode(bytes);
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    return this.#table.bytes[id] ?? new TextEncoder().encode(this.tokenText(id));
   }
 }
 

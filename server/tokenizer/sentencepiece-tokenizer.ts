@@ -33,6 +33,7 @@ export class SentencePieceTokenizer implements Tokenizer {
   readonly bosId: number | undefined;
   readonly eosIds: readonly number[];
   readonly infill;
+  readonly special: ReadonlyMap<string, number>;
   readonly #model: SentencePieceModel;
   readonly #table: TokenBytes;
   /** Ids of texts that merging may end in; symbols beyond the vocabulary are characters that only merge. */
@@ -52,6 +53,12 @@ export class SentencePieceTokenizer implements Tokenizer {
     const idOf = (name: string) => names.get(name);
     this.infill = findInfillTokens(idOf);
     this.eosIds = findEndTokens(idOf, model.eosIds);
+    const special = new Map<string, number>();
+    for (const [id, { text, kind }] of pieces.entries()) {
+      const name = text.replaceAll(' ', '▁');
+      if (kind === 'control' || isInfillName(name)) special.set(name.trim(), id);
+    }
+    this.special = special;
     const encoder = new TextEncoder();
     const bytes = pieces.map(({ text, kind }, id) => {
       switch (kind) {
@@ -113,6 +120,10 @@ export class SentencePieceTokenizer implements Tokenizer {
     return bytes === undefined
       ? (this.#model.pieces[id]?.text.trim() ?? `<${id}>`)
       : new TextDecoder().decode(bytes);
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    return this.#table.bytes[id] ?? new TextEncoder().encode(this.tokenText(id));
   }
 
   #encodePart(text: string, ids: number[]): void {

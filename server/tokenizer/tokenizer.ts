@@ -17,6 +17,8 @@ export interface Tokenizer {
   readonly bosId: number | undefined;
   readonly eosIds: readonly number[];
   readonly infill: InfillTokens | undefined;
+  /** Special tokens by their names: what ends texts, fills in the middle, or marks the turns of a chat. */
+  readonly special: ReadonlyMap<string, number>;
   /**
    * Special tokens in the text are not parsed. `bos` puts the BOS token first where the model has one.
    * `continuation`: the text goes on from earlier tokens (the suffix of an infilling prompt), so the space
@@ -30,6 +32,8 @@ export interface Tokenizer {
   decode(ids: readonly number[], options?: { continuation?: boolean }): string;
   /** One token's text for lists and logs; special tokens by name. */
   tokenText(id: number): string;
+  /** What a token adds to the text, in UTF-8 (part of a character, maybe); of special tokens the name. */
+  tokenBytes(id: number): Uint8Array;
   /**
    * Decodes tokens as they come. By default they continue a prompt; with `continuation` false they begin a
    * text (a prompt of nothing, or of the BOS token alone), as in `decode`.

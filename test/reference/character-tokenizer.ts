@@ -8,7 +8,9 @@ export const characterTokenizer: Tokenizer = {
   infill: { prefix: 1, suffix: 2, middle: 3 },
   encode: (text) => Array.from({ length: text.length }, (_, i) => text.charCodeAt(i) + 10),
   decode: (ids) => String.fromCharCode(...ids.filter((id) => id >= 10).map((id) => id - 10)),
+  special: new Map(),
   tokenText: (id) => String.fromCharCode(id - 10),
+  tokenBytes: (id) => new TextEncoder().encode(String.fromCharCode(id - 10)),
   stream: () => {
     throw new Error('not used here');
   },

@@ -27,6 +27,22 @@ describe('stop text', () => {
     expect(feed(new StopText([], true), 'a\nb', n).join('')).toBe('a');
   });
 
+  test.each([1, 2, 5, 50])(
+    'stops before a line that is indented less; blank lines do not count (pieces of %i)',
+    (n) => {
+      const indent = (least: number) => new StopText(['stop'], false, least);
+      expect(feed(indent(2), 'if {\n  a;\n\n\tb\n    c;\n\n}\nd', n).join('')).toBe('if {\n  a;');
+      expect(feed(indent(2), 'if {\n  a;\n\n   b;\r\n\r\n}\nd', n).join('')).toBe('if {\n  a;\n\n   b;');
+      expect(feed(indent(2), 'a\n  b\n \n', n).join('')).toBe('a\n  b\n \n');
+      const word = indent(1);
+      expect(feed(word, 'a stop\nb', n).join('')).toBe('a ');
+      expect(word.stoppedBy).toBe('stop');
+      const line = indent(1);
+      feed(line, 'a\nb', n);
+      expect([line.stopped, line.stoppedBy]).toEqual([true, '']);
+    },
+  );
+
   test('text without any stop passes through at once', () => {
     expect(new StopText(['zzz'], false).push('hello')).toBe('hello');
   });

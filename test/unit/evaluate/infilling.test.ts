@@ -97,6 +97,8 @@ describe('infilling', () => {
       bosId: undefined,
       eosIds: [],
       infill: undefined,
+      special: new Map(),
+      tokenBytes: (id) => tokenizer.tokenBytes(id),
       encode: (text) => tokenizer.encode(text),
       decode: (ids) => tokenizer.decode(ids),
       tokenText: (id) => tokenizer.tokenText(id),

@@ -93,7 +93,20 @@ describe('buildPrompt', () => {
       { path: 'big.ts', text: 'B'.repeat(1000) },
     ];
     const { ids } = buildPrompt(tokenizer, { extra, prefix: 'p', suffix: '' }, 10, 100);
-    expect(ids.slice(0, ids.indexOf(SUF))).toEqual([PRE, ...bytes('// a.ts\nA\np')]);
+    expect(ids.slice(0, ids.indexOf(SUF))).toEqual([...bytes('// a.ts\nA\n'), PRE, ...bytes('p')]);
+  });
+
+  it('puts what is written of the gap after the middle token, or after the prefix where nothing is filled in', () => {
+    const gap = { extra: [], prefix: 'ab\n', begun: 'x = ', suffix: 'yz' };
+    const prompt = buildPrompt(tokenizer, gap, 10, 100);
+    expect(prompt.ids).toEqual([PRE, ...bytes('ab\n'), SUF, ...bytes('yz'), MID, ...bytes('x =')]);
+    expect(prompt.lead).toBe(' ');
+    expect(buildPrompt(tokenizer, { ...gap, suffix: undefined }, 10, 100)).toMatchObject({
+      ids: bytes('ab\nx ='),
+      lead: ' ',
+    });
+    const long = buildPrompt(tokenizer, { ...gap, begun: 'b'.repeat(1000) }, 10, 100);
+    expect(long.ids.length + 10).toBeLessThanOrEqual(100);
   });
 });
 

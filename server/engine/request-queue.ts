@@ -1,0 +1,78 @@
+import { OneBitError } from '../protocol/error.ts';
+
+/** Whose turn a request is. Absent: nobody else is served before it. */
+export interface Turn {
+  /** Somebody waits at a keyboard (`editor`), or a program that takes what is left (`bulk`). */
+  priority: 'editor' | 'bulk';
+  /** Bulk requests of different clients take turns. */
+  client: string;
+}
+
+interface Queued {
+  request: { turn?: Turn };
+}
+
+/**
+ * Requests that wait for a KV cache: editors' first, in the order in which they came; then that of the bulk client
+ * with the fewest running. Editors and bulk clients have a queue's length each, and one bulk client half of it, so
+ * that nobody is refused because of somebody else's flood.
+ */
+export class RequestQueue<T extends Queued> {
+  readonly #limit: number;
+  #waiting: T[] = [];
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get length(): number {
+    return this.#waiting.length;
+  }
+
+  /** @throws busy */
+  check({ request: { turn } }: Queued): void {
+    const bulk = isBulk(turn);
+    const same = this.#waiting.filter((other) => isBulk(other.request.turn) === bulk);
+    if (same.length >= this.#limit) {
+      throw new OneBitError('busy', `${same.length} requests are waiting already: try again later.`);
+    }
+    if (!bulk) return;
+    const own = same.filter((other) => other.request.turn?.client === turn?.client).length;
+    if (own >= Math.ceil(this.#limit / 2)) {
+      throw new OneBitError('busy', `${own} of your requests are waiting already: try again later.`);
+    }
+  }
+
+  push(item: T): void {
+    this.#waiting.push(item);
+  }
+
+  remove(item: T): void {
+    this.#waiting = this.#waiting.filter((other) => other !== item);
+  }
+
+  /** Takes out all that the condition holds for. */
+  take(condition: (item: T) => boolean): T[] {
+    const taken = this.#waiting.filter(condition);
+    if (taken.length > 0) this.#waiting = this.#waiting.filter((item) => !condition(item));
+    return taken;
+  }
+
+  /** The next request, which stays in the queue. @param bulkMay whether a bulk request may begin now */
+  next(running: readonly Queued[], bulkMay: boolean): T | undefined {
+    const first = this.#waiting.find(({ request }) => !isBulk(request.turn));
+    if (first !== undefined || !bulkMay) return first;
+    const runs = (item: Queued): number =>
+      running.filter(
+        (other) => isBulk(other.request.turn) && other.request.turn?.client === item.request.turn?.client,
+      ).length;
+    return this.#waiting.reduce<T | undefined>(
+      (best, item) => (best === undefined || runs(item) < runs(best) ? item : best),
+      undefined,
+    );
+  }
+}
+
+export function isBulk(turn: Turn | undefined): boolean {
+  return turn?.priority === 'bulk';
+}
