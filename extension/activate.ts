@@ -30,7 +30,10 @@ export function activate(context: vscode.ExtensionContext): void {
   });
   link = shared;
   const watch = new ServerWatch(link, (message) => log.warn(message));
-  const models = new ModelLoader(link, watch, () => readSettings().server);
+  const models = new ModelLoader(link, watch, () => {
+    const { server, device } = readSettings();
+    return { ...server, device };
+  });
   const activity = new CompletionActivity();
   const jobs = new JobFollower(link, watch, context.workspaceState, log);
   const completions = new OneBitInlineProvider(link, watch, models, activity, log);
@@ -47,7 +50,7 @@ export function activate(context: vscode.ExtensionContext): void {
     vscode.commands.registerCommand('onebit.openPanel', () => OneBitPanel.show(context, shared)),
     OneBitPanel.registerSerializer(context, shared),
     vscode.workspace.onDidChangeConfiguration((event) => {
-      const changed = ['server.model', 'server.contextLength'].some((name) =>
+      const changed = ['device', 'server.model', 'server.contextLength'].some((name) =>
         event.affectsConfiguration(`${section}.${name}`),
       );
       if (!changed || link?.state.state !== 'connected') return;
@@ -70,7 +73,8 @@ export async function deactivate(): Promise<void> {
 function serverStart(
   context: vscode.ExtensionContext,
 ): ReturnType<ConstructorParameters<typeof ServerLink>[0]['start']> {
-  const { nodePath, model, contextLength, idleUnloadMinutes, stopAfterSeconds } = readSettings().server;
+  const { device, server } = readSettings();
+  const { nodePath, model, contextLength, idleUnloadMinutes, stopAfterSeconds } = server;
   return {
     stateFolder: stateFolder(process.env, process.platform, homedir()),
     // Electron behaves as Node under ELECTRON_RUN_AS_NODE, which the start sets.
@@ -78,6 +82,7 @@ function serverStart(
     cli: context.asAbsolutePath(join('dist', 'onebit.mjs')),
     args: [
       ...['--model', model],
+      ...['--device', device],
       ...(contextLength > 0 ? ['--context', String(contextLength)] : []),
       ...['--idle-minutes', String(idleUnloadMinutes)],
       ...['--lease-seconds', String(stopAfterSeconds)],

@@ -2,6 +2,8 @@ import * as vscode from 'vscode';
 
 /** What the user has set, read anew at each use. The settings are described in package.json. */
 export interface Settings {
+  /** What models run on: `auto`, `cpu`, `gpu`, or `gpu:` and part of a name. */
+  device: string;
   completion: {
     enabled: boolean;
     debounceMs: number;
@@ -34,6 +36,7 @@ export const section = 'onebit';
 export function readSettings(): Settings {
   const of = vscode.workspace.getConfiguration(section);
   return {
+    device: of.get('device', 'auto').trim() || 'auto',
     completion: {
       enabled: of.get('completion.enabled', true),
       debounceMs: of.get('completion.debounceMs', 150),

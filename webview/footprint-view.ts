@@ -3,7 +3,7 @@ import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
 import { element, setAttribute, setText, show } from './element.ts';
 import { formatBytes, formatInteger, formatRatio, none, unbroken } from './format.ts';
 import type { Host } from './host.ts';
-import { deviceText, isRuntimePart, partText, shrink } from './memory-text.ts';
+import { deviceNotes, deviceText, isRuntimePart, partText, shrink } from './memory-text.ts';
 import type { PanelState } from './panel-state.ts';
 import { notice, section } from './section.ts';
 import { button, progressRing } from './toolkit.ts';
@@ -38,6 +38,7 @@ export class FootprintView {
     process: figure('Server process'),
     device: figure('Device'),
   };
+  private readonly deviceNotes = element('p', { class: 'device-notes' });
   private readonly figureList: HTMLElement;
   private readonly table: HTMLElement;
   private readonly rows = new Map<string, Row>();
@@ -83,7 +84,7 @@ export class FootprintView {
       element('tbody', { role: 'rowgroup', class: 'part-total' }, this.totalRow.element),
       this.runtimeRows,
     );
-    made.body.append(this.notice.element, this.figureList, this.table);
+    made.body.append(this.notice.element, this.figureList, this.deviceNotes, this.table);
   }
 
   update(state: PanelState): void {
@@ -93,6 +94,9 @@ export class FootprintView {
     show(this.choose, report !== undefined);
     show(this.figureList, state.memory !== undefined);
     show(this.table, report !== undefined);
+    const notes = report === undefined ? '' : deviceNotes(report).join(' ');
+    setText(this.deviceNotes, notes);
+    show(this.deviceNotes, notes !== '');
     this.showNotice(state);
     this.showProcess(state);
     for (const name of ['model', 'bits', 'cache', 'device'] as const) {

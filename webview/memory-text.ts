@@ -1,4 +1,5 @@
 import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
+import { formatBytes } from './format.ts';
 
 /** What each part is, in words. */
 export const partText: Record<MemoryPart['part'], { name: string; description: string }> = {
@@ -20,6 +21,21 @@ export function isRuntimePart(part: MemoryPart): boolean {
 /** Times smaller than fp16; undefined where there is nothing to compare with. */
 export function shrink(bytes: number, fp16Bytes: number): number | undefined {
   return bytes > 0 && fp16Bytes > 0 ? fp16Bytes / bytes : undefined;
+}
+
+/** Why the model runs where it does, and how well its memory was planned; one sentence each. */
+export function deviceNotes(report: MemoryReport): string[] {
+  const { kind, reason } = report.device;
+  const notes = reason === undefined ? [] : [`On the ${kind.toUpperCase()}: ${reason}.`];
+  const planned = report.parts.reduce((sum, part) => sum + (part.plannedBytes ?? 0), 0);
+  if (planned > 0) {
+    const measured = report.parts.reduce((sum, part) => sum + part.bytes, 0);
+    const memory = `${kind.toUpperCase()} memory`;
+    notes.push(
+      `${formatBytes(measured)} of ${memory} in buffers now, ${formatBytes(planned)} planned before the load.`,
+    );
+  }
+  return notes.map((note) => note.replace(/\.\.$/, '.'));
 }
 
 /** `GPU · NVIDIA H200 · webgpu` */

@@ -7,6 +7,8 @@ export interface WantedModel {
   model: string;
   /** Tokens; 0 = what the model was made for. */
   contextLength: number;
+  /** `auto`, `cpu`, `gpu`, or `gpu:` and part of a name. */
+  device: string;
 }
 
 /** Has the server load the model that the settings name, once it is needed. */
@@ -36,7 +38,11 @@ export class ModelLoader {
   }
 
   private request(): Promise<ModelStatus> {
-    const { model, contextLength } = this.wanted();
-    return this.link.request('model/load', { model, ...(contextLength > 0 ? { contextLength } : {}) });
+    const { model, contextLength, device } = this.wanted();
+    return this.link.request('model/load', {
+      model,
+      device,
+      ...(contextLength > 0 ? { contextLength } : {}),
+    });
   }
 }

@@ -76,6 +76,7 @@ function modelLines(model: ModelStatus | undefined): string[] {
       `Memory: ${formatBytes(memory.modelBytes)} (${formatBytes(memory.fp16ModelBytes)} in fp16), ` +
         `KV cache ${formatBytes(memory.kvCacheBytes)}`,
       `Runs on: ${memory.device.name} (${memory.device.path})`,
+      ...(memory.device.reason === undefined ? [] : [`Why: ${memory.device.reason}`]),
     );
   } else if (model.state === 'unloaded') {
     lines.push('Unloaded while idle; the next completion loads it again.');

@@ -1,13 +1,15 @@
 import type { EngineOptions } from '../engine/engine.ts';
 import type { LanguageModel } from '../engine/language-model.ts';
+import type { OpenControl } from '../engine/open-engine.ts';
+import type { Device } from '../protocol/device.ts';
 import { OneBitError, asOneBitError, throwIfCancelled } from '../protocol/error.ts';
+import type { MemoryReport } from '../protocol/memory.ts';
 import type { ModelLoadParams, ModelStatus, ModelSummary } from '../protocol/model.ts';
-import type { OnProgress } from '../protocol/progress.ts';
 
 export type OpenModel = (
   path: string,
   options: EngineOptions,
-  control: { signal?: AbortSignal; onProgress?: OnProgress },
+  control: OpenControl,
 ) => Promise<LanguageModel>;
 
 export interface ModelHostOptions {
@@ -20,7 +22,7 @@ export interface ModelHostOptions {
   idleMs: number;
   engine: EngineOptions;
   /** A model is in memory now. */
-  onLoaded(summary: ModelSummary): void;
+  onLoaded(summary: ModelSummary, device: MemoryReport['device']): void;
   warn(message: string): void;
 }
 
@@ -30,6 +32,7 @@ const waitingLimit = 64;
 interface Target {
   summary: ModelSummary;
   contextLength: number | undefined;
+  device: Device | undefined;
 }
 
 interface Loading {
@@ -91,19 +94,16 @@ export class ModelHost {
   /**
    * Loads a model and makes it the one that completions use. If that fails, the model that was
    * used before stays chosen and comes back on demand.
-   * @throws unsupported (device), what opening a model throws, cancelled
+   * @throws gpu-missing or out-of-memory for a GPU that was asked for, what opening a model throws, cancelled
    */
   async load(params: ModelLoadParams, signal?: AbortSignal): Promise<ModelStatus> {
-    const device = params.device ?? 'auto';
-    if (device !== 'auto' && device !== 'cpu') {
-      throw new OneBitError(
-        'unsupported',
-        `Device "${device}": this version runs on the CPU; use auto or cpu.`,
-      );
-    }
     const summary = await this.options.describe(params.model);
     throwIfCancelled(signal);
-    const target: Target = { summary, contextLength: params.contextLength };
+    const target: Target = {
+      summary,
+      contextLength: params.contextLength,
+      device: params.device,
+    };
     await this.change(async () => {
       if (this.model !== undefined && sameTarget(this.target, target)) return;
       await this.open(target, signal);
@@ -183,7 +183,11 @@ export class ModelHost {
       if (this.options.defaultModel === undefined) {
         throw new OneBitError('no-model', 'No model is chosen: load one first.');
       }
-      target = { summary: await this.options.describe(this.options.defaultModel), contextLength: undefined };
+      target = {
+        summary: await this.options.describe(this.options.defaultModel),
+        contextLength: undefined,
+        device: undefined,
+      };
     }
     const wanted = target;
     await this.change(async () => {
@@ -219,15 +223,26 @@ export class ModelHost {
       this.failure = undefined;
       const model = await this.options.open(
         target.summary.path,
-        { ...this.options.engine, contextLength: target.contextLength ?? this.options.engine.contextLength },
-        { signal: controller.signal, onProgress: (progress) => this.loaded(progress) },
+        {
+          ...this.options.engine,
+          contextLength: target.contextLength ?? this.options.engine.contextLength,
+          device: target.device ?? this.options.engine.device,
+        },
+        {
+          signal: controller.signal,
+          onProgress: (progress) => this.loaded(progress),
+          onNotice: (message) => {
+            this.options.warn(message);
+            this.changed();
+          },
+        },
       );
       if (controller.signal.aborted) {
         await model.dispose();
         throwIfCancelled(controller.signal);
       }
       this.model = model;
-      this.options.onLoaded(target.summary);
+      this.options.onLoaded(target.summary, model.memory().device);
       this.startIdleClock();
     } catch (caught) {
       const error = asOneBitError(caught, target.summary.path);
@@ -274,7 +289,12 @@ export class ModelHost {
 }
 
 function sameTarget(a: Target | undefined, b: Target): boolean {
-  return a !== undefined && a.summary.path === b.summary.path && a.contextLength === b.contextLength;
+  return (
+    a !== undefined &&
+    a.summary.path === b.summary.path &&
+    a.contextLength === b.contextLength &&
+    a.device === b.device
+  );
 }
 
 /** The promise's result, or `cancelled` as soon as the signal fires. */

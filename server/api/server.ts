@@ -81,7 +81,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     defaultModel: options.defaultModel,
     idleMs: options.idleMs,
     engine: options.engine,
-    onLoaded: (summary) => void models.remember(summary),
+    onLoaded: (summary, { kind, name, path, reason }) => {
+      const why = reason === undefined ? '' : ` (${reason})`;
+      log(`${summary.name} runs on the ${kind.toUpperCase()}: ${name}, ${path}${why}`);
+      void models.remember(summary);
+    },
     warn: log,
   });
   const jobs = await JobQueue.open({

@@ -3,10 +3,12 @@ import { modelFolder } from '../checkpoint/starter.ts';
 import { openEngine } from '../engine/open-engine.ts';
 import { measureSpeed } from '../evaluate/speed.ts';
 import { nativeAddon } from '../native/addon.ts';
+import type { MemoryReport } from '../protocol/memory.ts';
 import { integer } from './arguments.ts';
-import { engineOptions, withEngineOptions, type EngineFlags } from './engine-options.ts';
+import { engineOptions, printNotice, withEngineOptions, type EngineFlags } from './engine-options.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
+import { table } from './table.ts';
 
 interface Flags extends EngineFlags {
   model: string;
@@ -20,7 +22,7 @@ interface Flags extends EngineFlags {
 export function register(program: Command): void {
   const command = program
     .command('bench')
-    .description('Measure prefill and decode speed of a model on this machine.')
+    .description('Measure prefill and decode speed and memory of a model on this machine.')
     .option('--model <folder>', 'model folder, llama2.c file, or "starter"', 'starter')
     .option('--prefill <n>', 'tokens of the prompt', integer(1), 128)
     .option('--decode <n>', 'tokens generated one by one', integer(1), 64)
@@ -35,7 +37,7 @@ async function run(flags: Flags): Promise<void> {
   const engine = await openEngine(
     modelFolder(flags.model),
     { ...engineOptions(flags), sequences: 1, contextLength: flags.context ?? flags.prefill + flags.decode },
-    { signal },
+    { signal, onNotice: printNotice },
   );
   try {
     const loadSeconds = (performance.now() - started) / 1000;
@@ -44,22 +46,49 @@ async function run(flags: Flags): Promise<void> {
       signal,
       onProgress: progressOutput(flags.json === true ? 'none' : 'auto'),
     });
-    const { device, modelBytes } = engine.memory();
+    // After the run: with what the KV cache and the working memory have come to.
+    const memory = engine.memory();
+    const { device, modelBytes } = memory;
     if (flags.json === true) {
       const threads = nativeAddon()?.threads() ?? 1;
       const rssBytes = process.memoryUsage.rss();
       process.stdout.write(
-        `${JSON.stringify({ ...speed, threads, path: device.path, loadSeconds, modelBytes, rssBytes })}\n`,
+        `${JSON.stringify({ ...speed, threads, path: device.path, loadSeconds, modelBytes, rssBytes, memory })}\n`,
       );
       return;
     }
     const rate = ({ tokens, tokensPerSecond }: { tokens: number; tokensPerSecond: number }) =>
       `${tokensPerSecond.toFixed(1)} tokens/s (${tokens} tokens)`;
     process.stdout.write(
-      `${device.name}, ${device.path}; model ${(modelBytes / 1e6).toFixed(1)} MB, loaded in ${loadSeconds.toFixed(1)} s\n` +
-        `prefill ${rate(speed.prefill)}\ndecode  ${rate(speed.decode)}\n`,
+      `${device.kind.toUpperCase()}: ${device.name}, ${device.path}${device.reason === undefined ? '' : ` (${device.reason})`}\n` +
+        `model ${(modelBytes / 1e6).toFixed(1)} MB, loaded in ${loadSeconds.toFixed(1)} s\n` +
+        `prefill ${rate(speed.prefill)}\ndecode  ${rate(speed.decode)}\n${memoryTable(memory)}`,
     );
   } finally {
     await engine.dispose();
   }
+}
+
+/** Bytes of each part, and what was planned for it where memory was planned before the load. */
+function memoryTable({ parts }: MemoryReport): string {
+  const megabytes = (bytes: number | undefined) => (bytes === undefined ? '' : (bytes / 1e6).toFixed(2));
+  const isPlanned = parts.some(({ plannedBytes }) => plannedBytes !== undefined);
+  const row = (name: string, bytes: number, planned: number | undefined, fp16: number) => [
+    name,
+    megabytes(bytes),
+    ...(isPlanned ? [megabytes(planned)] : []),
+    megabytes(fp16),
+  ];
+  const sum = (of: (part: MemoryReport['parts'][number]) => number) =>
+    parts.reduce((total, part) => total + of(part), 0);
+  return table([
+    ['memory', 'MB', ...(isPlanned ? ['planned'] : []), 'in fp16'],
+    ...parts.map(({ part, bytes, plannedBytes, fp16Bytes }) => row(part, bytes, plannedBytes, fp16Bytes)),
+    row(
+      'all',
+      sum(({ bytes }) => bytes),
+      sum(({ plannedBytes }) => plannedBytes ?? 0),
+      sum(({ fp16Bytes }) => fp16Bytes),
+    ),
+  ]);
 }

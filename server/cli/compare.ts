@@ -6,7 +6,7 @@ import { loadTask, type LoadedTask } from '../evaluate/run-task.ts';
 import { writeWhole } from '../jobs/write-whole.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { integer } from './arguments.ts';
-import { engineOptions, withEngineOptions, type EngineFlags } from './engine-options.ts';
+import { engineOptions, printNotice, withEngineOptions, type EngineFlags } from './engine-options.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
 import { taskFiles, taskJson, withTaskOptions } from './task-option.ts';
@@ -69,7 +69,7 @@ async function run(flags: Flags): Promise<void> {
       tasks,
       engine: engineOptions(flags),
     },
-    { signal, onProgress: progressOutput(flags.progress) },
+    { signal, onProgress: progressOutput(flags.progress), onNotice: printNotice },
   );
   const markdown = comparisonMarkdown(comparison);
   const json = comparisonJson(comparison);

@@ -1,22 +1,28 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { EngineOptions } from '../engine/engine.ts';
-import { OneBitError } from '../protocol/error.ts';
+import { deviceSchema, type Device } from '../protocol/device.ts';
 import { integer } from './arguments.ts';
 
 export interface KernelFlags {
   exact?: boolean;
   threads?: number;
   path: 'auto' | 'native' | 'portable';
+  device: Device;
 }
 
 export interface EngineFlags extends KernelFlags {
   context?: number;
-  device: string;
 }
 
-/** How the CPU engine computes. */
-export function withKernelOptions(command: Command): Command {
+/** Where and how an engine computes. */
+export function withKernelOptions(command: Command, defaultDevice: Device = 'auto'): Command {
   return command
+    .option(
+      '--device <device>',
+      'auto: a hardware GPU with enough memory, else the CPU; cpu; gpu; gpu:<part of a name of onebit devices>',
+      device,
+      defaultDevice,
+    )
     .option('--exact', 'f32 activations instead of integers: slower, for comparison')
     .option('--threads <n>', 'threads; default: one a core', integer(1, 1024))
     .addOption(
@@ -26,18 +32,28 @@ export function withKernelOptions(command: Command): Command {
 
 /** The options of every command that runs a model on contexts of the user's. */
 export function withEngineOptions(command: Command): Command {
-  return withKernelOptions(command)
-    .option('--context <n>', 'positions of the KV cache; default: what the model allows', integer(2))
-    .option('--device <device>', 'auto or cpu', 'auto');
+  return withKernelOptions(command).option(
+    '--context <n>',
+    'positions of the KV cache; default: what the model allows',
+    integer(2),
+  );
 }
 
-/** @throws unsupported for a device that this version cannot use. */
-export function engineOptions(flags: EngineFlags): EngineOptions {
-  if (flags.device !== 'auto' && flags.device !== 'cpu') {
-    throw new OneBitError(
-      'unsupported',
-      `--device ${flags.device}: this version runs on the CPU; use auto or cpu.`,
-    );
-  }
-  return { exact: flags.exact, threads: flags.threads, contextLength: flags.context, path: flags.path };
+export function engineOptions({ context, ...flags }: EngineFlags): EngineOptions {
+  return { ...kernelOptions(flags), contextLength: context };
+}
+
+export function kernelOptions({ device, exact, threads, path }: KernelFlags): EngineOptions {
+  return { device, exact, threads, path };
+}
+
+/** Says on stderr what the user did not ask for, such as a move from a lost GPU to the CPU. */
+export function printNotice(message: string): void {
+  process.stderr.write(`onebit: ${message}\n`);
+}
+
+function device(text: string): Device {
+  const checked = deviceSchema.safeParse(text);
+  if (!checked.success) throw new InvalidArgumentError(checked.error.issues[0]?.message ?? '');
+  return checked.data;
 }

@@ -9,7 +9,7 @@ import { bitsPerByte, readTextTokens } from '../evaluate/text-tokens.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { integer } from './arguments.ts';
-import { engineOptions, withEngineOptions, type EngineFlags } from './engine-options.ts';
+import { engineOptions, printNotice, withEngineOptions, type EngineFlags } from './engine-options.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
 
@@ -61,7 +61,7 @@ async function run(flags: Flags): Promise<void> {
     const window = chooseWindow(flags.window, flags.context ?? checkpoint.config.maxPositions);
     const stride = flags.stride ?? window;
     const options = { ...engineOptions(flags), contextLength: flags.context ?? window, sequences: 1 };
-    const engine = await openEngine(checkpoint, options, { signal });
+    const engine = await openEngine(checkpoint, options, { signal, onNotice: printNotice });
     try {
       const onProgress = progressOutput(flags.json ? 'none' : 'auto');
       const result = await perplexity(engine, sequences, { window, stride, signal, onProgress });

@@ -6,7 +6,7 @@ import { usualWindow } from '../evaluate/perplexity.ts';
 import { loadTask, runTask, taskSequences, type TaskResult } from '../evaluate/run-task.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
-import { engineOptions, withEngineOptions, type EngineFlags } from './engine-options.ts';
+import { engineOptions, printNotice, withEngineOptions, type EngineFlags } from './engine-options.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
 import { taskFiles, taskJson, withTaskOptions } from './task-option.ts';
@@ -51,8 +51,11 @@ async function run(flags: Flags): Promise<void> {
       contextLength: flags.context ?? Math.min(usualWindow, checkpoint.config.maxPositions),
       sequences: taskSequences,
     },
-    { signal },
-  ).finally(() => checkpoint.close());
+    { signal, onNotice: printNotice },
+  ).catch(async (error: unknown) => {
+    await checkpoint.close();
+    throw error;
+  });
   try {
     const onProgress = progressOutput(flags.progress);
     const results: TaskResult[] = [];
@@ -64,6 +67,8 @@ async function run(flags: Flags): Promise<void> {
     );
   } finally {
     await engine.dispose();
+    // Not earlier: a model that loses its GPU is read again.
+    await checkpoint.close();
   }
 }
 

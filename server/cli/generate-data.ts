@@ -2,7 +2,7 @@ import { Option, type Command } from 'commander';
 import { modelFolder } from '../checkpoint/starter.ts';
 import type { TeacherTextOptions } from '../distill/data/teacher-text.ts';
 import { integer, number } from './arguments.ts';
-import { withKernelOptions, type KernelFlags } from './engine-options.ts';
+import { kernelOptions, printNotice, withKernelOptions, type KernelFlags } from './engine-options.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
 
@@ -31,7 +31,8 @@ export function register(program: Command): void {
     .option('--restart', 'throw away what an interrupted command left', false)
     .addOption(new Option('--progress <how>', 'progress').choices(['auto', 'json', 'none']).default('auto'))
     .option('--json', 'print the result as one line of JSON, the last one');
-  withKernelOptions(command).action(run);
+  // The CPU's logits do not depend on what runs beside them: the same command gives the same texts.
+  withKernelOptions(command, 'cpu').action(run);
 }
 
 async function run(flags: Flags): Promise<void> {
@@ -39,11 +40,11 @@ async function run(flags: Flags): Promise<void> {
   // Loaded here: most commands need neither.
   const { writeTeacherText } = await import('../distill/data/teacher-text.ts');
   const { SampleFile } = await import('../distill/data/sample-file.ts');
-  const { model, threads, path, exact, restart, progress, json, ...text } = flags;
+  const { model, device, threads, path, exact, restart, progress, json, ...text } = flags;
   if (restart) await SampleFile.clear(text.output);
   const result = await writeTeacherText(
-    { ...text, model: modelFolder(model), engine: { threads, path, exact } },
-    { signal, onProgress: progressOutput(progress) },
+    { ...text, model: modelFolder(model), engine: kernelOptions({ device, threads, path, exact }) },
+    { signal, onProgress: progressOutput(progress), onNotice: printNotice },
   );
   process.stdout.write(
     json === true

@@ -2,7 +2,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { modelFolder } from '../checkpoint/starter.ts';
 import { openLanguageModel } from '../engine/open-language-model.ts';
 import { OneBitError } from '../protocol/error.ts';
-import { engineOptions, withEngineOptions, type EngineFlags } from './engine-options.ts';
+import { engineOptions, printNotice, withEngineOptions, type EngineFlags } from './engine-options.ts';
 import { integer, number } from './arguments.ts';
 import { processSignal } from './signals.ts';
 
@@ -51,7 +51,7 @@ async function run(flags: Flags): Promise<void> {
   const model = await openLanguageModel(
     modelFolder(flags.model),
     { ...engineOptions(flags), tokenizer: flags.tokenizer, sequences: 1 },
-    { signal },
+    { signal, onNotice: printNotice },
   );
   try {
     const prompt = flags.promptIds ?? model.tokenizer?.encode(flags.prompt ?? '', { bos: true });

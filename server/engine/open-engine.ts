@@ -11,6 +11,8 @@ import type { Engine, EngineOptions } from './engine.ts';
 export interface OpenControl {
   signal?: AbortSignal;
   onProgress?: OnProgress;
+  /** Where the model runs, where that was not what was asked for; called again if it moves. */
+  onNotice?: (message: string) => void;
 }
 
 /**

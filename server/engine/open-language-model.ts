@@ -1,12 +1,10 @@
-import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { OneBitError } from '../protocol/error.ts';
-import type { OnProgress } from '../protocol/progress.ts';
 import { readChatTemplate } from '../tokenizer/chat-template.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { EngineOptions } from './engine.ts';
 import type { LanguageModel } from './language-model.ts';
-import { openEngine } from './open-engine.ts';
+import { openEngine, type OpenControl } from './open-engine.ts';
 import { Scheduler } from './scheduler.ts';
 
 export interface LanguageModelOptions extends EngineOptions {
@@ -27,15 +25,12 @@ const defaultQueue = 64;
 export async function openLanguageModel(
   path: string,
   options: LanguageModelOptions = {},
-  control: { signal?: AbortSignal; onProgress?: OnProgress } = {},
+  control: OpenControl = {},
 ): Promise<LanguageModel> {
   const sequences = options.sequences ?? defaultSequences;
   const tokenizer = await tokenizerOf(options.tokenizer ?? path, options.tokenizer !== undefined);
   const chatTemplate = await readChatTemplate(path);
-  const checkpoint = await openCheckpoint(path, control.signal);
-  const engine = await openEngine(checkpoint, { ...options, sequences }, control).finally(() =>
-    checkpoint.close(),
-  );
+  const engine = await openEngine(path, { ...options, sequences }, control);
   const scheduler = new Scheduler(engine, tokenizer, { sequences, queue: options.queue ?? defaultQueue });
   const ends = new Set([...engine.config.eosTokenIds, ...(tokenizer?.eosIds ?? [])]);
   return {

@@ -4,9 +4,8 @@ import { basename, join, resolve } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import type { EngineOptions } from '../engine/engine.ts';
-import { openEngine } from '../engine/open-engine.ts';
+import { openEngine, type OpenControl } from '../engine/open-engine.ts';
 import { OneBitError } from '../protocol/error.ts';
-import type { OnProgress } from '../protocol/progress.ts';
 import { quantize } from '../svid/quantize.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -49,10 +48,7 @@ export interface Comparison {
   models: ComparedModel[];
 }
 
-interface Context {
-  signal?: AbortSignal;
-  onProgress?: OnProgress;
-}
+type Context = OpenControl;
 
 /** The same questions for every model. */
 interface Measurement {
@@ -223,9 +219,9 @@ function nameOf(path: string): string {
 }
 
 /** The context with the model's name in every report. */
-function named(name: string, { signal, onProgress }: Context): Context {
+function named(name: string, { onProgress, ...rest }: Context): Context {
   return {
-    signal,
+    ...rest,
     onProgress:
       onProgress && ((progress) => onProgress({ ...progress, phase: `${name}: ${progress.phase}` })),
   };

@@ -86,6 +86,35 @@ describe("a window's link to the server", () => {
     await eventually('model/changed', () => (news > 0 ? true : undefined));
   });
 
+  it.each(['SIGSEGV', 'SIGABRT'] as const)(
+    'survives a server that crashed with a model in memory, as a driver may (%s)',
+    async (signal) => {
+      const state = temporaryFolder('state');
+      const link = window(state);
+      const watch = new ServerWatch(link, () => {});
+      const model = tinyModel();
+      const models = new ModelLoader(link, watch, () => ({ model, contextLength: 64, device: 'cpu' }));
+      await link.connect();
+      await models.ensureLoaded();
+      const completion = { prefix: 'const a', maxTokens: 4, temperature: 0 };
+      const { text } = await link.complete(completion);
+      const pid = await pidOf(state);
+      if (pid === undefined) throw new Error('No server.');
+      // In the middle of a completion, which is told so.
+      const running = link.complete({ ...completion, maxTokens: 4096 });
+      process.kill(pid, signal);
+      await expect(running).rejects.toMatchObject({ code: 'disconnected' });
+      await ended(pid);
+      await connected(link);
+      // As the next completion of the editor does it.
+      await models.ensureLoaded();
+      expect((await link.request('model/status', {})).model?.path).toBe(model);
+      expect((await link.complete(completion)).text).toBe(text);
+      expect(await pidOf(state)).not.toBe(pid);
+      watch.dispose();
+    },
+  );
+
   it('leaves a server stopped that a user stopped, in all windows, until a user starts it', async () => {
     const state = temporaryFolder('state');
     const [first, second] = [window(state), window(state)];
@@ -143,7 +172,7 @@ describe('what a window knows of the server', () => {
     const link = window(state);
     const watch = new ServerWatch(link, () => {});
     let wanted = tinyModel();
-    const models = new ModelLoader(link, watch, () => ({ model: wanted, contextLength: 64 }));
+    const models = new ModelLoader(link, watch, () => ({ model: wanted, contextLength: 64, device: 'cpu' }));
     expect(watch.model).toBeUndefined();
     await link.connect();
     await models.ensureLoaded();

@@ -1,6 +1,7 @@
 import { openCheckpoint } from '../../checkpoint/open-checkpoint.ts';
 import type { EngineOptions } from '../../engine/engine.ts';
 import type { LanguageModel } from '../../engine/language-model.ts';
+import type { OpenControl } from '../../engine/open-engine.ts';
 import { openLanguageModel } from '../../engine/open-language-model.ts';
 import { OneBitError } from '../../protocol/error.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
@@ -51,14 +52,14 @@ const draws = 100_000;
  * trained on pieces of text would often write nothing but the first token. Special tokens and parts of characters do not begin a
  * text; where the tokenizer puts a BOS token before texts, it comes first, as the teacher was trained.
  *
- * Sample i depends on the model, the seed and i alone: an engine's logits do not depend on the batch or on
- * the number of threads. An interrupted command goes on where it was and ends with the same file.
+ * Sample i depends on the model, the seed and i alone: a CPU engine's logits do not depend on the batch or on
+ * the number of threads (a GPU's may, in their last bits). An interrupted command goes on where it was and ends with the same file.
  * @throws what SampleFile.open and openLanguageModel throw; no-tokenizer; bad-request for samples that are
  * longer than the model's positions, or when earlier samples came from another model; cancelled
  */
 export async function writeTeacherText(
   options: TeacherTextOptions,
-  context: { signal?: AbortSignal; onProgress?: OnProgress },
+  context: OpenControl,
 ): Promise<TeacherTextResult> {
   const { output, samples, tokens, minTokens, temperature, seed } = options;
   const checkpoint = await openCheckpoint(options.model, context.signal);
