@@ -1,8 +1,8 @@
 import { basename, dirname } from 'node:path';
 import * as vscode from 'vscode';
 import { z } from 'zod';
-import type { Job, JobSpec } from '../../server/protocol/job.ts';
-import { presetSchema, recipeSchema, type Recipe } from '../../server/protocol/recipe.ts';
+import { teacherCacheSchema, type Job, type JobSpec } from '../../server/protocol/job.ts';
+import { presetSchema, recipeSchema } from '../../server/protocol/recipe.ts';
 import { readSettings } from '../settings.ts';
 import { askCheckpoint, askFolder } from './choose-checkpoint.ts';
 import { checkCheckpointFolder, freeOutputFolder } from './checkpoint-folder.ts';
@@ -45,11 +45,14 @@ export async function distill(
   await start(parts, { kind: 'distill', teacher, data, output, ...recipe });
 }
 
+/** The setting `onebit.distill.recipe`. */
+const distillSettingSchema = recipeSchema.partial().extend(teacherCacheSchema.shape).strict();
+
 /** What the settings say of a distillation. Throws an error for the user where they cannot be used. */
-function distillSettings(): Pick<DistillSpec, 'minutes' | 'preset'> & Partial<Recipe> {
+function distillSettings(): Partial<DistillSpec> {
   const { minutes, preset, recipe } = readSettings().distill;
   const known = presetSchema.safeParse(preset);
-  const own = recipeSchema.partial().strict().safeParse(recipe);
+  const own = distillSettingSchema.safeParse(recipe);
   if (!own.success) {
     throw new Error(`The setting onebit.distill.recipe cannot be used. ${z.prettifyError(own.error)}`);
   }

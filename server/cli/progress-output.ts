@@ -15,16 +15,18 @@ export function progressOutput(mode: 'auto' | 'json' | 'none'): OnProgress {
   return (progress) => {
     // A total of 0 means that it is not known yet.
     const finished = progress.total > 0 && progress.done >= progress.total;
+    // What will not be said again stays in view, as a whole.
+    const stays = finished || progress.phase === 'memory';
     const measured = progress.metric === undefined ? undefined : measurementLines(progress.metric);
     if (measured !== undefined) {
       process.stderr.write(`${terminal ? '\r\x1b[2K' : ''}${measured.join('\n')}\n`);
     }
     const now = performance.now();
-    if (!finished && now - last < (terminal ? 100 : 5000)) return;
+    if (!stays && now - last < (terminal ? 100 : 5000)) return;
     last = now;
     // A line that wraps would not be rewritten in place.
-    const line = shortened(progressLine(progress), terminal ? process.stderr.columns - 1 : Infinity);
-    process.stderr.write(terminal ? `\r\x1b[2K${line}${finished ? '\n' : ''}` : `${line}\n`);
+    const line = progressLine(progress, terminal && !stays ? process.stderr.columns - 1 : Infinity);
+    process.stderr.write(terminal ? `\r\x1b[2K${line}${stays ? '\n' : ''}` : `${line}\n`);
   };
 }
 
@@ -55,17 +57,41 @@ export function measurementLines({ step, perplexity, signFlips, sample }: Metric
   ];
 }
 
-/** One line: what is done, how long it will take, then the figures. */
-export function progressLine(progress: Progress): string {
-  const { done, total, unit } = progress;
-  const amount =
-    total > 0 ? `${Math.floor((100 * done) / total)}% (${done}/${total} ${unit})` : `${done} ${unit}`;
-  const remaining =
-    progress.remainingSeconds === undefined ? [] : [`${formatDuration(progress.remainingSeconds)} left`];
-  const figures = Object.entries(progress.metrics ?? {}).map(([name, value]) => shown(name, value));
-  return [`${progress.phase} ${amount}`, ...remaining, ...figures, progress.message ?? '']
-    .filter((part) => part !== '')
-    .join(' · ');
+/**
+ * One line: what is done, how long it will take, then the figures, the speed first.
+ * @param width columns; figures that do not fit are left out, from the last
+ */
+export function progressLine(progress: Progress, width = Infinity): string {
+  const { done, total, remainingSeconds, message } = progress;
+  const figures = Object.entries(progress.metrics ?? {}).sort(
+    ([one], [other]) => Number(other === 'tokensPerSecond') - Number(one === 'tokensPerSecond'),
+  );
+  const parts = [
+    `${progress.phase} ${amountOf(progress)}`,
+    ...(remainingSeconds === undefined || done === total ? [] : [`${formatDuration(remainingSeconds)} left`]),
+    ...figures.map(([name, value]) => shown(name, value)),
+    ...(message === undefined || message === '' ? [] : [message]),
+  ];
+  let line = '';
+  for (const part of parts) {
+    const longer = line === '' ? part : `${line} · ${part}`;
+    // A message is a path or a list: its beginning is of use as well.
+    if (longer.length > width && part !== message && line !== '') continue;
+    line = longer;
+  }
+  return line.length > width ? `${line.slice(0, Math.max(0, width - 1))}…` : line;
+}
+
+function amountOf({ phase, done, total, unit }: Progress): string {
+  const count = unit === 'bytes' ? bytesText : String;
+  if (total <= 0) return unit === 'bytes' ? count(done) : `${done} ${unit}`;
+  const amount = unit === 'bytes' ? `${count(done)} of ${count(total)}` : `${done}/${total} ${unit}`;
+  // Of memory there is no share of a work that is done.
+  return phase === 'memory' ? amount : `${Math.floor((100 * done) / total)}% (${amount})`;
+}
+
+function bytesText(bytes: number): string {
+  return bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
 function shown(name: string, value: number): string {
@@ -79,8 +105,4 @@ function shown(name: string, value: number): string {
     default:
       return `${name} ${Number(value.toPrecision(4))}`;
   }
-}
-
-function shortened(line: string, width: number): string {
-  return line.length > width ? `${line.slice(0, Math.max(0, width - 1))}…` : line;
 }

@@ -32,7 +32,11 @@ export function parseJsonLines<T>(
     try {
       json = JSON.parse(line);
     } catch (cause) {
-      throw new OneBitError('bad-file', `${place} is not JSON: ${(cause as Error).message}`, { cause });
+      throw new OneBitError(
+        'bad-file',
+        `${place} is not JSON: ${(cause as Error).message}. Mend the line or take it out.`,
+        { cause },
+      );
     }
     const parsed = schema.safeParse(json);
     if (!parsed.success) {

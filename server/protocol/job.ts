@@ -14,6 +14,18 @@ export function defaultRunFolder(output: string): string {
 
 const folder = z.string().min(1).max(4096);
 
+/** A distillation on what the teacher said of fixed windows, kept on disk; the hidden weight is then 0. */
+export const teacherCacheSchema = z
+  .object({
+    /** Where it is kept; without it the teacher runs at every step. */
+    teacherCache: folder,
+    /** Tokens kept a position. */
+    teacherCacheTop: z.number().int().min(1),
+    /** Windows kept. */
+    teacherCacheWindows: z.number().int().min(1),
+  })
+  .partial();
+
 /** `job/start`: what to do. Every field beyond the folders has a default that works. */
 export const jobSpecSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('quantize'), model: folder, output: folder }),
@@ -31,12 +43,7 @@ export const jobSpecSchema = z.discriminatedUnion('kind', [
     minutes: z.number().positive().max(100_000).optional(),
     window: z.number().int().min(8).max(131_072).optional(),
     seed: z.number().int().min(0).optional(),
-    /** Keep what the teacher says of fixed windows in this folder, and train on it; the hidden weight is then 0. */
-    teacherCache: folder.optional(),
-    /** Tokens kept a position. */
-    teacherCacheTop: z.number().int().min(1).optional(),
-    /** Windows kept. */
-    teacherCacheWindows: z.number().int().min(1).optional(),
+    ...teacherCacheSchema.shape,
     /** Defaults of the recipe; chosen by the teacher's size when absent. */
     preset: presetSchema.optional(),
     /** What differs from the preset. */

@@ -154,7 +154,7 @@ describe('onebit distill', () => {
     expect(small.stdout).toContain('preset small');
     expect(small.record).toMatchObject({
       preset: 'small',
-      recipe: { learningRate: 0.001, latentStart: 'weights', embeddings: 'trained', klWeight: 1 },
+      recipe: { learningRate: 0.002, latentStart: 'weights', embeddings: 'trained', klWeight: 1 },
     });
     const paper = await made(
       'preset-paper',

@@ -35,13 +35,14 @@ export async function readJsonLines(
     column ??= chooseTextColumn(stringFields(row), textColumn, `${path}: line ${number}`);
     const text = column === undefined ? undefined : row[column];
     if (typeof text !== 'string') {
+      const wanted = column ?? textColumn ?? 'text';
       const fields = stringFields(row).map((name) => `"${name}"`);
       throw new OneBitError(
         'bad-file',
-        `${path}: line ${number} has no string field "${column ?? textColumn ?? 'text'}"; ` +
-          (fields.length === 0
-            ? 'it has none at all.'
-            : `it has ${fields.join(', ')}. Name the text's with --text-column.`),
+        `${path}: line ${number} has no string field "${wanted}"; ` +
+          (fields.length > 0
+            ? `it has ${fields.join(', ')}. Name the text's with --text-column.`
+            : `${wanted in row ? 'what stands there is no text' : 'it has none at all'}. Mend the line or take it out.`),
       );
     }
     add({ path: typeof row.path === 'string' ? row.path : `${path}:${number}`, text });
@@ -53,11 +54,13 @@ const stringFields = (row: Record<string, unknown>): string[] =>
 
 function parsed(line: string, path: string, number: number): Record<string, unknown> {
   try {
-    return (JSON.parse(line) ?? {}) as Record<string, unknown>;
+    return Object(JSON.parse(line) ?? {}) as Record<string, unknown>;
   } catch (error) {
-    throw new OneBitError('bad-file', `${path}: line ${number} is not JSON: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw new OneBitError(
+      'bad-file',
+      `${path}: line ${number} is not JSON: ${(error as Error).message}. Mend the line or take it out.`,
+      { cause: error },
+    );
   }
 }
 

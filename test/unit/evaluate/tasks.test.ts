@@ -160,7 +160,12 @@ describe('bad input is named with its file and line', () => {
   const swag = (label: unknown) =>
     JSON.stringify({ activity_label: 'a', ctx_a: 'b', ctx_b: 'c', endings: ['d', 'e'], label });
   test.each<[string, keyof typeof choiceTasks | 'infilling', string | Uint8Array, RegExp]>([
-    ['not JSON', 'piqa', '{"goal":"g","sol1":"a","sol2":"b","label":0}\n{goal}\n', /: line 2 is not JSON/],
+    [
+      'not JSON',
+      'piqa',
+      '{"goal":"g","sol1":"a","sol2":"b","label":0}\n{goal}\n',
+      /: line 2 is not JSON: .*Mend the line/,
+    ],
     ['a missing field', 'piqa', '{"goal":"g","sol1":"a"}\n', /: line 1: field sol2:/],
     ['no labels', 'piqa', '{"goal":"g","sol1":"a","sol2":"b"}\n', /-labels\.lst is not there/],
     ['a test split', 'hellaswag', `${swag('')}\n`, /: line 1: field label: .*test split/],

@@ -66,7 +66,13 @@ describe('readCorpus', () => {
   });
 
   it.each([
-    ['not JSON', '{"text":"a"}\n{"text":\n', /line 2 is not JSON/, 'bad-file'],
+    ['not JSON', '{"text":"a"}\n{"text":\n', /line 2 is not JSON: .*Mend the line/, 'bad-file'],
+    [
+      'a number',
+      '{"text":"a"}\n{"text":5}\n',
+      /line 2 has .*"text"; what stands there is no text\. Mend/,
+      'bad-file',
+    ],
     ['no text', '{"text":"a"}\n\n{"path":"b"}\n', /line 3 has no string field "text"/, 'bad-file'],
     ['no object', 'null\n', /line 1 has no string field "text"; it has none/, 'bad-file'],
     [
