@@ -1,5 +1,5 @@
 import { formatDuration } from '../server/protocol/duration.ts';
-import type { Job, JobState } from '../server/protocol/job.ts';
+import { outputOf, type Job, type JobState } from '../server/protocol/job.ts';
 import { baseName, formatBytes, formatInteger } from './format.ts';
 
 export const jobStateText: Record<JobState, string> = {
@@ -11,11 +11,23 @@ export const jobStateText: Record<JobState, string> = {
   interrupted: 'Interrupted',
 };
 
-/** `Quantize tiny-llama`, `Distill tiny-llama`. */
+/** `Quantize tiny-llama`, `Distill tiny-llama`, `Compare with tiny-llama`. */
 export function jobTitle(job: Job): string {
-  return job.spec.kind === 'quantize'
-    ? `Quantize ${baseName(job.spec.model)}`
-    : `Distill ${baseName(job.spec.teacher)}`;
+  const { spec } = job;
+  switch (spec.kind) {
+    case 'quantize':
+      return `Quantize ${baseName(spec.model)}`;
+    case 'distill':
+      return `Distill ${baseName(spec.teacher)}`;
+    case 'evaluate':
+      return `Compare with ${baseName(spec.teacher)}`;
+  }
+}
+
+/** What comes of it: a folder, or a report. */
+export function jobTarget({ spec }: Job): string {
+  const output = outputOf(spec);
+  return `→ ${output === undefined ? 'report' : baseName(output)}`;
 }
 
 /** Share done of a running job, 0..1; undefined while unknown. */

@@ -1,8 +1,8 @@
-import type { Job } from '../server/protocol/job.ts';
+import { outputOf, type Job } from '../server/protocol/job.ts';
 import { arrange, element, setAttribute, setText, show } from './element.ts';
-import { baseName, formatPercent } from './format.ts';
+import { formatPercent } from './format.ts';
 import type { Host } from './host.ts';
-import { jobShare, jobStateText, jobStatusText, jobTitle } from './job-text.ts';
+import { jobShare, jobStateText, jobStatusText, jobTarget, jobTitle } from './job-text.ts';
 import { curveJob, isActive, orderJobs, type PanelState } from './panel-state.ts';
 import { notice, section } from './section.ts';
 import { button, progressRing } from './toolkit.ts';
@@ -22,9 +22,10 @@ interface Card {
   error: HTMLElement;
   cancel: HTMLElement;
   curve: HTMLElement;
+  report: HTMLElement;
 }
 
-/** Quantizing and distilling: what runs, how far it is, how it ended. */
+/** Quantizing, distilling and comparing: what runs, how far it is, how it ended. */
 export class JobsView {
   readonly element: HTMLElement;
   private readonly list = element('ul', { class: 'jobs' });
@@ -40,6 +41,9 @@ export class JobsView {
   private readonly distill = button('Distill…', () => this.host.post({ type: 'distill' }), {
     description: 'Distill a 1-bit student',
   });
+  private readonly evaluate = button('Compare…', () => this.host.post({ type: 'evaluate' }), {
+    description: 'Compare models on held-out text',
+  });
   private all = false;
 
   constructor(
@@ -48,7 +52,7 @@ export class JobsView {
   ) {
     const made = section('Jobs', 'jobs');
     this.element = made.element;
-    made.tools.append(this.quantize, this.distill);
+    made.tools.append(this.quantize, this.distill, this.evaluate);
     made.body.append(this.notice.element, this.list, element('div', { class: 'jobs-more' }, this.more));
   }
 
@@ -60,6 +64,7 @@ export class JobsView {
     show(this.list, !empty);
     show(this.quantize, !empty);
     show(this.distill, !empty);
+    show(this.evaluate, !empty);
     show(this.more, shown.length < jobs.length);
     setText(this.more, `Show All ${jobs.length} Jobs`);
     this.notice.set(
@@ -109,6 +114,9 @@ export class JobsView {
       },
       { description: `Show curve: ${jobTitle(job)}` },
     );
+    const report = button('Open Report', () => this.host.post({ type: 'openReport', id: job.id }), {
+      description: `Open report: ${jobTitle(job)}`,
+    });
     const folder = button('Open Folder', () => this.host.post({ type: 'openJobFolder', id: job.id }), {
       description: `Open folder: ${jobTitle(job)}`,
     });
@@ -120,7 +128,7 @@ export class JobsView {
         track,
         element('div', { class: 'job-line' }, status, percent),
         error,
-        element('div', { class: 'job-actions' }, cancel, curve, folder),
+        element('div', { class: 'job-actions' }, cancel, curve, report, folder),
       ),
       title,
       target,
@@ -132,14 +140,15 @@ export class JobsView {
       error,
       cancel,
       curve,
+      report,
     };
   }
 
   private fill(card: Card, job: Job, otherCurve: boolean): void {
     setAttribute(card.element, 'data-state', job.state);
     setText(card.title, jobTitle(job));
-    setText(card.target, `→ ${baseName(job.spec.output)}`);
-    setAttribute(card.target, 'title', job.spec.output);
+    setText(card.target, jobTarget(job));
+    setAttribute(card.target, 'title', outputOf(job.spec));
     setText(card.state, jobStateText[job.state]);
     setText(card.status, jobStatusText(job));
     const share = jobShare(job);
@@ -163,5 +172,6 @@ export class JobsView {
     setText(card.error, job.error?.message ?? '');
     show(card.cancel, isActive(job));
     show(card.curve, otherCurve);
+    show(card.report, job.spec.kind === 'evaluate' && job.state === 'done');
   }
 }

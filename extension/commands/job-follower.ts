@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import * as vscode from 'vscode';
 import { asOneBitError } from '../../server/protocol/error.ts';
-import type { Job } from '../../server/protocol/job.ts';
+import { outputOf, type Job } from '../../server/protocol/job.ts';
 import type { Ending } from '../panel/panel-link.ts';
 import type { ServerLink } from '../server-link/server-link.ts';
 import { isUnfinished, type ServerWatch } from '../server-link/server-watch.ts';
 import { formatBytes, jobPercent, jobProgressLine } from '../views/status-state.ts';
+import { showReport } from '../views/show-report.ts';
 import { weightBytes } from './checkpoint-folder.ts';
 
 const followedKey = 'onebit.followedJobs';
@@ -76,8 +77,11 @@ export class JobFollower implements vscode.Disposable {
 
   private showProgress(job: Job): Thenable<Job | undefined> {
     const name = basename(sourceOf(job));
-    const title =
-      job.spec.kind === 'quantize' ? `Quantizing ${name} to 1 bit` : `Distilling ${name} to 1 bit`;
+    const title = {
+      quantize: `Quantizing ${name} to 1 bit`,
+      distill: `Distilling ${name} to 1 bit`,
+      evaluate: `Comparing models with ${name}`,
+    }[job.spec.kind];
     return vscode.window.withProgress(
       { location: vscode.ProgressLocation.Notification, title, cancellable: true },
       (progress, token) =>
@@ -114,13 +118,19 @@ export class JobFollower implements vscode.Disposable {
   }
 
   private async showOutcome(job: Job): Promise<void> {
-    const name = basename(job.spec.output);
+    const output = outputOf(job.spec);
+    const name = output === undefined ? `Comparison with ${basename(sourceOf(job))}` : basename(output);
     this.log.info(
       `Job ${job.id} (${job.spec.kind}): ${job.state}${job.error ? `: ${job.error.message}` : ''}`,
     );
     switch (job.state) {
       case 'done': {
-        const [before, after] = await Promise.all([weightBytes(sourceOf(job)), weightBytes(job.spec.output)]);
+        if (output === undefined) {
+          const chosen = await vscode.window.showInformationMessage(`${name} is done.`, 'Open Report');
+          if (chosen === 'Open Report') await showReport(job.folder);
+          return;
+        }
+        const [before, after] = await Promise.all([weightBytes(sourceOf(job)), weightBytes(output)]);
         const sizes = before > 0 && after > 0 ? ` ${formatBytes(before)} became ${formatBytes(after)}.` : '';
         const advice =
           job.spec.kind === 'quantize' ? ' Distill it next: SVID alone is only the starting point.' : '';
@@ -129,7 +139,7 @@ export class JobFollower implements vscode.Disposable {
           'Use Model',
           'Open Panel',
         );
-        if (chosen === 'Use Model') await vscode.commands.executeCommand('onebit.useModel', job.spec.output);
+        if (chosen === 'Use Model') await vscode.commands.executeCommand('onebit.useModel', output);
         else if (chosen === 'Open Panel') await vscode.commands.executeCommand('onebit.openPanel');
         return;
       }
@@ -141,7 +151,8 @@ export class JobFollower implements vscode.Disposable {
       }
       case 'interrupted': {
         const again = 'Run the same command again to continue it.';
-        void vscode.window.showWarningMessage(`The job that writes ${name} was interrupted. ${again}`);
+        const what = output === undefined ? name : `The job that writes ${name}`;
+        void vscode.window.showWarningMessage(`${what} was interrupted. ${again}`);
         return;
       }
       default:

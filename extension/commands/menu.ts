@@ -25,6 +25,7 @@ export async function showMenu({ link, watch }: WindowParts): Promise<void> {
     { label: '', kind: vscode.QuickPickItemKind.Separator },
     { label: '$(file-zip) Quantize Checkpoint to 1 Bit (SVID)', command: 'onebit.quantize' },
     { label: '$(mortar-board) Distill a 1-Bit Student', command: 'onebit.distill' },
+    { label: '$(checklist) Compare Models', command: 'onebit.evaluate' },
     { label: '', kind: vscode.QuickPickItemKind.Separator },
     running
       ? { label: '$(debug-stop) Stop Server', command: 'onebit.stopServer' }

@@ -3,7 +3,7 @@ import { asOneBitError } from '../../server/protocol/error.ts';
 import { showMenu } from './menu.ts';
 import { chooseModel, useModel } from './model-commands.ts';
 import { startServer, stopServer, toggleCompletions } from './server-commands.ts';
-import { distill, quantize, type StarterTeacher } from './start-job.ts';
+import { distill, evaluate, quantize, type StarterTeacher } from './start-job.ts';
 import type { WindowParts } from './window-parts.ts';
 
 /** The commands; what fails in one of them is shown once, with a way to the log. */
@@ -26,6 +26,7 @@ export function registerCommands(parts: WindowParts, starter: StarterTeacher): v
     command('useModel', (model) => (typeof model === 'string' ? useModel(parts, model) : chooseModel(parts))),
     command('quantize', (resource) => quantize(parts, starter, asFolder(resource))),
     command('distill', (resource) => distill(parts, starter, asFolder(resource))),
+    command('evaluate', (resource) => evaluate(parts, starter, asFolder(resource))),
     command('toggleCompletions', () => toggleCompletions()),
     command('showLog', () => parts.log.show()),
     command('showMenu', () => showMenu(parts)),

@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path';
 import * as vscode from 'vscode';
 import { z } from 'zod';
-import { teacherCacheSchema, type Job, type JobSpec } from '../../server/protocol/job.ts';
+import { outputOf, teacherCacheSchema, type Job, type JobSpec } from '../../server/protocol/job.ts';
 import { presetSchema, recipeSchema } from '../../server/protocol/recipe.ts';
 import { readSettings } from '../settings.ts';
 import { askCheckpoint, askFolder } from './choose-checkpoint.ts';
@@ -45,6 +45,27 @@ export async function distill(
   await start(parts, { kind: 'distill', teacher, data, output, ...recipe });
 }
 
+/** *Compare Models*: asks for the teacher (not in the explorer), the model made from it, and a text. */
+export async function evaluate(
+  parts: WindowParts,
+  starter: StarterTeacher,
+  resource?: vscode.Uri,
+): Promise<void> {
+  const title = 'Compare Models';
+  const teacher = resource?.fsPath ?? (await askCheckpoint(`${title}: Full-Precision Teacher`, starter));
+  if (teacher === undefined) return;
+  await checkCheckpointFolder(teacher);
+  const student = await askFolder(`${title}: the 1-bit model made from it`, 'Compare');
+  if (student === undefined) return;
+  const [text] =
+    (await vscode.window.showOpenDialog({
+      title: `${title}: text that neither was trained on`,
+      openLabel: 'Measure on This Text',
+    })) ?? [];
+  if (text === undefined) return;
+  await start(parts, { kind: 'evaluate', teacher, students: [student], text: text.fsPath });
+}
+
 /** The setting `onebit.distill.recipe`. */
 const distillSettingSchema = recipeSchema.partial().extend(teacherCacheSchema.shape).strict();
 
@@ -66,7 +87,7 @@ function distillSettings(): Partial<DistillSpec> {
 async function start(parts: WindowParts, spec: JobSpec): Promise<void> {
   await parts.link.connect();
   const job = await parts.link.request('job/start', spec);
-  parts.log.info(`Job ${job.id}: ${spec.kind} into ${spec.output}`);
+  parts.log.info(`Job ${job.id}: ${spec.kind} into ${outputOf(job.spec) ?? job.folder}`);
   parts.jobs.follow(job);
 }
 
@@ -132,20 +153,21 @@ async function chooseOutput(
       : await freeOutputFolder(model, suffix, parent);
   if (free === undefined) return undefined;
   const stopped = parts.watch.jobs.findLast((job) => job.spec.kind === kind && canContinue(job, model));
-  if (stopped === undefined) return free;
-  const resume = `Continue ${basename(stopped.spec.output)}`;
+  const begun = stopped && outputOf(stopped.spec);
+  if (begun === undefined) return free;
+  const resume = `Continue ${basename(begun)}`;
   const picked = await vscode.window.showQuickPick(
     [
       {
         label: resume,
-        description: stopped.progress && `${stopped.progress.done} of ${stopped.progress.total}`,
+        description: stopped?.progress && `${stopped.progress.done} of ${stopped.progress.total}`,
       },
       { label: 'Start anew', description: `in ${basename(free)}` },
     ],
     { title: 'This was begun before and stopped' },
   );
   if (picked === undefined) return undefined;
-  return picked.label === resume ? stopped.spec.output : free;
+  return picked.label === resume ? begun : free;
 }
 
 function canContinue(job: Job, model: string): boolean {

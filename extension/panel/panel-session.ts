@@ -13,6 +13,9 @@ export interface PanelActions {
   chooseModel(): void;
   quantize(): void;
   distill(): void;
+  evaluate(): void;
+  /** @param folder of the job */
+  openReport(folder: string): void;
   showLog(): void;
   openFolder(folder: string): void;
   /** Asks for the folder of a full-precision checkpoint; undefined when the user gave up. */
@@ -73,6 +76,8 @@ export class PanelSession {
         return this.actions.quantize();
       case 'distill':
         return this.actions.distill();
+      case 'evaluate':
+        return this.actions.evaluate();
       case 'unloadModel':
         return this.run(this.link.request('model/unload', {}));
       case 'loadModel':
@@ -82,6 +87,11 @@ export class PanelSession {
       case 'openJobFolder': {
         const job = this.jobs.get(message.id);
         if (job !== undefined) this.actions.openFolder(job.folder);
+        return;
+      }
+      case 'openReport': {
+        const job = this.jobs.get(message.id);
+        if (job !== undefined) this.actions.openReport(job.folder);
         return;
       }
       case 'inspect':
@@ -188,7 +198,7 @@ export class PanelSession {
       const metrics: PanelSnapshot['metrics'] = {};
       await Promise.all(
         jobs.map(async (job) => {
-          if (job.spec.kind === 'quantize') return;
+          if (job.spec.kind !== 'distill') return;
           const lines = (await this.link.request('job/metrics', { id: job.id })).metrics;
           if (lines.length > 0) metrics[job.id] = thinMetrics(lines);
         }),

@@ -4,6 +4,7 @@ import type { FromPanel } from '../../server/protocol/panel.ts';
 import { panelHtml } from './panel-html.ts';
 import type { PanelLink } from './panel-link.ts';
 import { type PanelActions, PanelSession } from './panel-session.ts';
+import { showReport } from '../views/show-report.ts';
 
 const viewType = 'onebit.panel';
 
@@ -72,6 +73,8 @@ const actions: PanelActions = {
   chooseModel: command('onebit.chooseModel'),
   quantize: command('onebit.quantize'),
   distill: command('onebit.distill'),
+  evaluate: command('onebit.evaluate'),
+  openReport: (folder) => void showReport(folder),
   showLog: command('onebit.showLog'),
   openFolder: (folder) => {
     const uri = vscode.Uri.file(folder);

@@ -52,7 +52,7 @@ export function jobPercent(job: Job): number | undefined {
 }
 
 export function jobTitle(job: Job): string {
-  return job.spec.kind === 'quantize' ? 'Quantizing' : 'Distilling';
+  return { quantize: 'Quantizing', distill: 'Distilling', evaluate: 'Comparing' }[job.spec.kind];
 }
 
 /** The job's state in one line: `distill 120 of 300 steps, 12 min left`. */

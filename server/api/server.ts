@@ -6,7 +6,7 @@ import { JobQueue } from '../jobs/job-queue.ts';
 import type { OneBitCommand } from '../jobs/job-process.ts';
 import { loopbackHost, stoppedReason, type Health } from '../protocol/discovery.ts';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
-import type { Job } from '../protocol/job.ts';
+import { outputOf, type Job } from '../protocol/job.ts';
 import { protocolVersion, type ServerInfo, type ServerMemory } from '../protocol/methods.ts';
 import { packageVersion } from '../package-root.ts';
 import { Access } from './access.ts';
@@ -165,7 +165,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 /** What a job has made can be chosen from the list. */
 async function rememberOutput(models: KnownModels, { spec }: Job): Promise<void> {
-  const summary = await models.describe(spec.output).catch(() => undefined);
+  const output = outputOf(spec);
+  if (output === undefined) return;
+  const summary = await models.describe(output).catch(() => undefined);
   if (summary !== undefined) await models.remember(summary);
 }
 

@@ -1,7 +1,7 @@
-import { isAbsolute, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { modelFolder } from '../checkpoint/starter.ts';
 import { OneBitError } from '../protocol/error.ts';
-import { defaultRunFolder, type JobSpec } from '../protocol/job.ts';
+import { defaultRunFolder, reportName, type JobSpec } from '../protocol/job.ts';
 import { flagOf, recipeSchema } from '../protocol/recipe.ts';
 
 /**
@@ -10,6 +10,16 @@ import { flagOf, recipeSchema } from '../protocol/recipe.ts';
  */
 export function resolveSpec(spec: JobSpec): JobSpec {
   const model = (field: string, path: string): string => full(field, modelFolder(path));
+  if (spec.kind === 'evaluate') {
+    const tasks = Object.entries(spec.tasks ?? {}).map(([task, file]) => [task, full(task, file)]);
+    return {
+      ...spec,
+      teacher: model('teacher', spec.teacher),
+      students: spec.students?.map((student) => model('students', student)),
+      text: spec.text === undefined ? undefined : full('text', spec.text),
+      tasks: spec.tasks === undefined ? undefined : (Object.fromEntries(tasks) as Record<string, string>),
+    };
+  }
   const output = full('output', spec.output);
   if (spec.kind === 'quantize') return { ...spec, model: model('model', spec.model), output };
   return {
@@ -29,13 +39,17 @@ function full(field: string, path: string): string {
   return resolve(path);
 }
 
-/** The `onebit` command, with its arguments, that does the job. */
-export function jobArguments(spec: JobSpec): string[] {
+/**
+ * The `onebit` command, with its arguments, that does the job.
+ * @param folder the job's own, where an evaluation's report goes
+ */
+export function jobArguments(spec: JobSpec, folder: string): string[] {
   const progress = ['--progress', 'json'];
   if (spec.kind === 'quantize') {
     return ['quantize', '--model', spec.model, '--output', spec.output, ...progress];
   }
-  const optional: (readonly [string, string | number | undefined])[] = [
+  if (spec.kind === 'evaluate') return evaluationArguments(spec, folder, progress);
+  const optional: Optional = [
     ['--run', runFolder(spec)],
     ['--student', spec.student],
     ['--steps', spec.steps],
@@ -55,7 +69,38 @@ export function jobArguments(spec: JobSpec): string[] {
     ...['--data', ...spec.data],
     '--output',
     spec.output,
-    ...optional.flatMap(([name, value]) => (value === undefined ? [] : [name, String(value)])),
+    ...given(optional),
+    ...progress,
+  ];
+}
+
+type Optional = (readonly [string, string | number | undefined])[];
+
+function given(optional: Optional): string[] {
+  return optional.flatMap(([name, value]) => (value === undefined ? [] : [name, String(value)]));
+}
+
+function evaluationArguments(
+  spec: Extract<JobSpec, { kind: 'evaluate' }>,
+  folder: string,
+  progress: readonly string[],
+): string[] {
+  const { students = [], baselines, tasks = {} } = spec;
+  const files = Object.entries(tasks).map(([task, file]) => `${task}=${file}`);
+  const optional: Optional = [
+    ['--text', spec.text],
+    ['--window', spec.window],
+    ['--stride', spec.stride],
+    ['--max-tokens', spec.maxTokens],
+    ['--limit', spec.limit],
+  ];
+  return [
+    ...['compare', '--teacher', spec.teacher],
+    ...(students.length === 0 ? [] : ['--students', ...students]),
+    ...(baselines === undefined ? [] : ['--baselines', ...(baselines.length === 0 ? ['none'] : baselines)]),
+    ...given(optional),
+    ...(files.length === 0 ? [] : ['--task', ...files]),
+    ...['--output', join(folder, reportName)],
     ...progress,
   ];
 }

@@ -1,5 +1,5 @@
 import { OneBitError, asOneBitError } from '../protocol/error.ts';
-import type { Job, JobProgress, JobSpec, Metric } from '../protocol/job.ts';
+import { outputOf, type Job, type JobProgress, type JobSpec, type Metric } from '../protocol/job.ts';
 import { jobArguments, resolveSpec } from './job-command.ts';
 import { JobProcess, type JobExit, type OneBitCommand } from './job-process.ts';
 import { JobRecorder } from './job-recorder.ts';
@@ -148,14 +148,16 @@ export class JobQueue {
   }
 
   private refuseSameOutput(spec: JobSpec): void {
+    const output = outputOf(spec);
+    if (output === undefined) return;
     const stillWriting = this.leftBehind.filter(({ identity }) => whetherRuns(identity) === 'runs');
     const writing = [...this.waiting, ...stillWriting.map(({ job }) => job)];
     if (this.running !== undefined) writing.push(this.running.job);
-    const other = writing.find((job) => job.spec.output === spec.output);
+    const other = writing.find((job) => outputOf(job.spec) === output);
     if (other !== undefined) {
       throw new OneBitError(
         'busy',
-        `Job ${other.id} writes to ${spec.output} already. Wait for it, cancel it, or choose another folder.`,
+        `Job ${other.id} writes to ${output} already. Wait for it, cancel it, or choose another folder.`,
       );
     }
   }
@@ -171,7 +173,7 @@ export class JobQueue {
     );
     const started = new JobProcess({
       command: this.options.command,
-      arguments: jobArguments(job.spec),
+      arguments: jobArguments(job.spec, job.folder),
       logPath: this.store.logPath(job),
       onProgress: (progress) => recorder.record(progress),
     });
@@ -240,5 +242,7 @@ export class JobQueue {
 function howToContinue(job: Job): string {
   return job.spec.kind === 'distill'
     ? 'Start it again with the same folders: it continues from its last checkpoint.'
-    : 'Start it again with the same folders.';
+    : job.spec.kind === 'evaluate'
+      ? 'Start it again; it measures anew.'
+      : 'Start it again with the same folders.';
 }

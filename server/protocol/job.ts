@@ -49,8 +49,38 @@ export const jobSpecSchema = z.discriminatedUnion('kind', [
     /** What differs from the preset. */
     ...recipeSchema.partial().shape,
   }),
+  z.object({
+    kind: z.literal('evaluate'),
+    /** Full-precision model that the others are measured beside. */
+    teacher: folder,
+    /** Models with its tokenizer. */
+    students: z.array(folder).max(16).optional(),
+    /** 1-bit models made on the spot to compare with; both when absent. */
+    baselines: z
+      .array(z.enum(['rtn', 'svid']))
+      .max(2)
+      .optional(),
+    /** UTF-8 text for perplexity, plain or .gz. This, `tasks` or both. */
+    text: folder.optional(),
+    window: z.number().int().min(2).max(131_072).optional(),
+    stride: z.number().int().min(1).max(131_072).optional(),
+    /** Only the first tokens of the text. */
+    maxTokens: z.number().int().min(2).optional(),
+    /** Files of multiple-choice tasks, or of infilling, by the task's name. */
+    tasks: z.record(z.string().regex(/^[a-z_]+$/), folder).optional(),
+    /** Only the first questions of each task. */
+    limit: z.number().int().min(1).optional(),
+  }),
 ]);
 export type JobSpec = z.infer<typeof jobSpecSchema>;
+
+/** The folder that a job's model goes to; an evaluation makes none. */
+export function outputOf(spec: JobSpec): string | undefined {
+  return spec.kind === 'evaluate' ? undefined : spec.output;
+}
+
+/** What an evaluation writes into its job's folder, as Markdown (.md) and JSON (.json). */
+export const reportName = 'report';
 
 export const jobStateSchema = z.enum(['queued', 'running', 'done', 'failed', 'cancelled', 'interrupted']);
 export type JobState = z.infer<typeof jobStateSchema>;

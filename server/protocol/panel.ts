@@ -58,5 +58,8 @@ export type FromPanel =
   | { type: 'chooseTeacher'; model: string }
   | { type: 'cancelJob'; id: string }
   | { type: 'openJobFolder'; id: string }
+  /** What an evaluation found. */
+  | { type: 'openReport'; id: string }
   | { type: 'quantize' }
-  | { type: 'distill' };
+  | { type: 'distill' }
+  | { type: 'evaluate' };

@@ -101,6 +101,23 @@ describe('jobs', () => {
     expect((await client.request('inspect/signs', { model: target, name, ...area })).cells).toHaveLength(64);
   });
 
+  it('compare models, with the report in the job’s folder', async () => {
+    const text = join(temporaryFolder('text'), 'held-out.txt');
+    writeFileSync(text, 'let one = 1;\n'.repeat(20));
+    const spec = { kind: 'evaluate' as const, teacher: small, baselines: ['rtn' as const], text, window: 16 };
+    const { id } = await client.request('job/start', spec);
+    const done = await reaches(id, 'done', 'failed');
+    expect(done.error).toBeUndefined();
+    const report = JSON.parse(readFileSync(join(done.folder, 'report.json'), 'utf8')) as {
+      models: unknown[];
+    };
+    expect(report.models).toHaveLength(2);
+    expect(readFileSync(join(done.folder, 'report.md'), 'utf8')).toMatch(/\| round-to-nearest, 1-bit \|/);
+    const nothing = await client.request('job/start', { kind: 'evaluate', teacher: small });
+    const failed = await reaches(nothing.id, 'failed', 'done');
+    expect(failed.error).toMatchObject({ message: expect.stringContaining('nothing to compare by') });
+  });
+
   it('fail with the words of the command', async () => {
     const { id } = await client.request('job/start', {
       kind: 'quantize',

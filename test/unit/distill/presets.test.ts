@@ -55,11 +55,11 @@ describe('the options of a recipe', () => {
   it('are those of a job, each of them', () => {
     const folders = { kind: 'distill', teacher: '/t', data: ['/d'], output: '/o' };
     const spec = jobSpecSchema.parse({ ...folders, preset: 'paper', ...presets.small });
-    const args = jobArguments(spec);
+    const args = jobArguments(spec, '/jobs/j');
     expect(args.slice(args.indexOf('--preset'), args.indexOf('--preset') + 2)).toEqual(['--preset', 'paper']);
     const from = args.indexOf('--learning-rate');
     expect(parse(args.slice(from, args.indexOf('--progress')))).toEqual(presets.small);
-    expect(jobArguments(jobSpecSchema.parse(folders))).not.toContain('--preset');
+    expect(jobArguments(jobSpecSchema.parse(folders), '/jobs/j')).not.toContain('--preset');
     expect(() => jobSpecSchema.parse({ ...folders, batch: 0 })).toThrow();
   });
 });

@@ -92,6 +92,8 @@ function open(link = new ScriptedLink(), actions: Partial<PanelActions> = {}) {
     chooseModel() {},
     quantize() {},
     distill() {},
+    evaluate() {},
+    openReport() {},
     showLog() {},
     openFolder() {},
     chooseTeacher: () => Promise.resolve(undefined),
@@ -320,14 +322,19 @@ describe('buttons', () => {
     expect(errors).toEqual(['No tokenizer.json in /m.']);
   });
 
-  it('open the folder of a job that the panel was told of, and of no other', async () => {
+  it('open folder and report of a job that the panel was told of, and of no other', async () => {
     const opened: string[] = [];
-    const { session } = open(new ScriptedLink(), { openFolder: (folder) => opened.push(folder) });
+    const { session } = open(new ScriptedLink(), {
+      openFolder: (folder) => opened.push(folder),
+      openReport: (folder) => opened.push(`report of ${folder}`),
+    });
     session.receive({ type: 'ready' });
     await settle();
     session.receive({ type: 'openJobFolder', id: 'd' });
     session.receive({ type: 'openJobFolder', id: '../../etc' });
-    expect(opened).toEqual(['/o/job']);
+    session.receive({ type: 'openReport', id: 'd' });
+    session.receive({ type: 'openReport', id: '../../etc' });
+    expect(opened).toEqual(['/o/job', 'report of /o/job']);
   });
 });
 

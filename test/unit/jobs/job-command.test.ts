@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { jobArguments, resolveSpec } from '../../../server/jobs/job-command.ts';
-import type { JobSpec } from '../../../server/protocol/job.ts';
+import { jobSpecSchema, type JobSpec } from '../../../server/protocol/job.ts';
 
 const distill: JobSpec = { kind: 'distill', teacher: '/m/teacher', data: ['/d/code'], output: '/m/student' };
 
@@ -13,8 +13,8 @@ describe('the command of a job', () => {
       teacherCacheTop: 8,
       hiddenWeight: 0,
     };
-    const given = jobArguments(resolveSpec(spec));
-    const usual = jobArguments(resolveSpec(distill));
+    const given = jobArguments(resolveSpec(spec), '/jobs/j');
+    const usual = jobArguments(resolveSpec(distill), '/jobs/j');
     const own = given.filter((word) => !usual.includes(word));
     expect(own).toEqual([
       '--steps',
@@ -30,6 +30,21 @@ describe('the command of a job', () => {
       ...['distill', '--teacher', '/m/teacher', '--data', '/d/code', '--output', '/m/student'],
       ...['--run', '/m/student.run', '--progress', 'json'],
     ]);
+  });
+
+  it('compares models into the job’s own folder', () => {
+    const spec = jobSpecSchema.parse({
+      ...{ kind: 'evaluate', teacher: '/m/teacher', students: ['/m/a', '/m/b'], baselines: [] },
+      ...{ text: '/d/held-out.txt', stride: 64, tasks: { piqa: '/d/piqa.jsonl' }, limit: 5 },
+    });
+    expect(jobArguments(resolveSpec(spec), '/jobs/j')).toEqual([
+      ...['compare', '--teacher', '/m/teacher', '--students', '/m/a', '/m/b', '--baselines', 'none'],
+      ...['--text', '/d/held-out.txt', '--stride', '64', '--limit', '5', '--task', 'piqa=/d/piqa.jsonl'],
+      ...['--output', '/jobs/j/report', '--progress', 'json'],
+    ]);
+    expect(() => resolveSpec({ kind: 'evaluate', teacher: '/m/t', tasks: { piqa: 'p.jsonl' } })).toThrow(
+      /piqa: "p.jsonl" is a relative path/,
+    );
   });
 
   it('takes no relative path, because the server works in a folder of its own', () => {
