@@ -1,8 +1,15 @@
-import { formatDuration } from '../server/protocol/duration.ts';
 import type { Job, Metric } from '../server/protocol/job.ts';
-import { type CurveData, type CurveKind, curveData, curveKinds, curveSummary, lastValue } from './curves.ts';
+import {
+  type CurveData,
+  type CurveKind,
+  curveData,
+  curveKinds,
+  curveSummary,
+  lastValue,
+  stepText,
+} from './curves.ts';
 import { arrange, element, setAttribute, setText, show } from './element.ts';
-import { formatInteger, formatLoss, none, unbroken } from './format.ts';
+import { formatLoss, none } from './format.ts';
 import type { Host } from './host.ts';
 import { jobTitle } from './job-text.ts';
 import { curveJob, orderJobs, type PanelState } from './panel-state.ts';
@@ -160,18 +167,7 @@ export class CurveView {
       setText(key.value, value === null || value === undefined ? none : formatLoss(value));
     }
     const metric = this.metrics[at ?? this.metrics.length - 1];
-    const text =
-      metric === undefined
-        ? ''
-        : [
-            `Step ${formatInteger(metric.step)}`,
-            formatDuration(metric.seconds),
-            `${formatInteger(metric.tokensPerSecond)} tokens/s`,
-            `learning rate ${Number(metric.learningRate.toPrecision(2))}`,
-          ]
-            // Breaks between the figures, not inside them.
-            .map(unbroken)
-            .join(' · ');
+    const text = metric === undefined ? '' : stepText(metric);
     setText(this.step, text);
     setAttribute(this.canvas, 'aria-valuemin', String(this.data.steps[0] ?? 0));
     setAttribute(this.canvas, 'aria-valuemax', String(this.data.steps.at(-1) ?? 0));

@@ -1,5 +1,6 @@
+import { formatDuration } from '../server/protocol/duration.ts';
 import type { Metric } from '../server/protocol/job.ts';
-import { formatInteger, formatLoss } from './format.ts';
+import { formatInteger, formatLoss, unbroken } from './format.ts';
 
 export type CurveName = 'loss' | 'kl' | 'hidden' | 'nll' | 'perplexity';
 
@@ -94,6 +95,19 @@ function firstValue(data: CurveData, name: CurveName): { step: number; value: nu
   const value = column[i];
   const step = data.steps[i];
   return value === null || value === undefined || step === undefined ? undefined : { step, value };
+}
+
+/** A step's figures that have no curve, broken between them and not inside. */
+export function stepText({ step, seconds, tokensPerSecond, learningRate, gradientNorm }: Metric): string {
+  return [
+    `Step ${formatInteger(step)}`,
+    formatDuration(seconds),
+    `${formatInteger(tokensPerSecond)} tokens/s`,
+    `learning rate ${Number(learningRate.toPrecision(2))}`,
+    ...(gradientNorm === undefined ? [] : [`gradient norm ${Number(gradientNorm.toPrecision(3))}`]),
+  ]
+    .map(unbroken)
+    .join(' · ');
 }
 
 /** The picture in words. */
