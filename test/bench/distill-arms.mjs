@@ -68,7 +68,8 @@ mkdirSync(work, { recursive: true });
 
 const seeds = options.seeds.split(',');
 const runs = chosen.flatMap((arm) => seeds.map((seed) => measure(arm, seed)));
-const table = tableOf(chosen.map((arm) => [arm, runs.filter((run) => run.arm === arm)]));
+const byArm = chosen.map((arm) => [arm, runs.filter((run) => run.arm === arm)]);
+const table = `${tableOf(byArm)}\n${curveOf(byArm)}`;
 writeFileSync(
   join(work, 'arms.json'),
   `${JSON.stringify({ steps, preset: options.preset, runs }, null, 1)}\n`,
@@ -132,6 +133,17 @@ function tableOf(arms) {
     ...rows.map((row) => `| ${row.join(' | ')} |`),
     '',
   ].join('\n');
+}
+
+/** The smoothed KL, mean over seeds, at each eighth of the run. */
+function curveOf(arms) {
+  const at = Array.from({ length: 8 }, (_, i) => Math.round((steps * (i + 1)) / 8));
+  const rows = arms.map(([arm, own]) => {
+    const curves = own.map((run) => smoothed(run.curve));
+    return [allArms[arm][0], ...at.map((step) => mean(curves.map((curve) => curve[step - 1])).toFixed(3))];
+  });
+  const row = (cells) => `| ${cells.join(' | ')} |`;
+  return [row(['KL at step', ...at]), `|${'---|'.repeat(9)}`, ...rows.map(row), ''].join('\n');
 }
 
 function mean(values) {
