@@ -37,7 +37,10 @@ export function register(program: Command): void {
     .command('distill')
     .description('Distill a 1-bit student from a full-precision teacher.')
     .requiredOption('--teacher <folder>', 'full-precision model (starter-teacher: the shipped one)')
-    .option('--student <folder>', '1-bit model to start from (default: made anew, see --start)')
+    .option(
+      '--student <folder>',
+      '1-bit model to start from, or the run of one, with its latent weights (default: made anew, see --start)',
+    )
     .addOption(
       new Option(
         '--preset <name>',

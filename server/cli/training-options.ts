@@ -103,6 +103,12 @@ export async function prepareRun(
     const what = input === run ? 'the folder of the run' : 'a model that the run reads';
     throw new OneBitError('bad-request', `--output ${args.output} is ${what}: choose another folder.`);
   }
+  if (inputs.some((input) => input !== undefined && resolve(input) === resolve(run))) {
+    throw new OneBitError(
+      'bad-request',
+      `${run} is the run that the student starts from: choose another --run.`,
+    );
+  }
   const replace = args.overwrite || args.restart || (await RunFolder.isBegun(run));
   await checkOutputFolder(args.output, { replace });
   if (args.restart) await RunFolder.clear(run);

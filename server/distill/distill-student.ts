@@ -17,6 +17,7 @@ import { CompletionSample } from './measure/completion-sample.ts';
 import { checkStudent } from './check-student.ts';
 import { checkTokenizers } from './check-tokenizers.ts';
 import { RunFolder } from './run-state.ts';
+import { studentFromRun } from './student-from-run.ts';
 import { studentFromCheckpoint, studentFromTeacher } from './student-start.ts';
 import { fingerprintOf, TeacherCache, type CachedTarget, type TeacherCacheOptions } from './teacher-cache.ts';
 import { isTrained } from './trained-parts.ts';
@@ -28,7 +29,7 @@ import { writeStudent } from './write-model.ts';
 export interface DistillOptions {
   /** Folder of the full-precision teacher. */
   teacher: string;
-  /** Folder of a 1-bit start; made anew when absent, as `recipe.start` says. */
+  /** Folder of a 1-bit start or of a run that trained one; made anew when absent, as `recipe.start` says. */
   student: string | undefined;
   /** What the recipe's defaults came from; for the record only. */
   preset: Preset | undefined;
@@ -193,6 +194,8 @@ async function startStudent(
   let own: Parameters;
   if (options.student === undefined) {
     own = await studentFromTeacher(checkpoint, recipe, options.data.seed, context);
+  } else if (await RunFolder.isBegun(options.student)) {
+    own = await studentFromRun(options.student, checkpoint, recipe, context.signal);
   } else {
     const start = await openCheckpoint(options.student, context.signal);
     try {

@@ -130,6 +130,14 @@ export async function writeRunCheckpoint(
   }
 }
 
+/** Steps of the complete checkpoints among the names in a run's `checkpoints` folder. */
+export function newestFirst(names: readonly string[]): number[] {
+  return names
+    .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => b - a);
+}
+
 /** What the name of an unfinished checkpoint ends with. */
 export const partialEnding = '.partial';
 

@@ -13,6 +13,7 @@ import {
   writeRunCheckpoint,
   writeWhole,
   type RunCheckpoint,
+  newestFirst,
 } from './run-checkpoint.ts';
 
 /** Checkpoints that stay on disk: the newest, and the one before in case the newest is found damaged. */
@@ -103,11 +104,7 @@ export class RunFolder {
 
   /** Steps of the complete checkpoints, newest first. */
   async steps(): Promise<number[]> {
-    const names = await readdir(this.checkpoints);
-    return names
-      .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
-      .map(Number)
-      .sort((a, b) => b - a);
+    return newestFirst(await readdir(this.checkpoints));
   }
 
   /** The folder of a checkpoint. */

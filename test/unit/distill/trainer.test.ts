@@ -304,6 +304,31 @@ describe.each(fastestBackends)('training on the %s backend', (_name, activate) =
     expect(rates[0]).toBeGreaterThan(rates.at(-1) ?? Infinity);
   });
 
+  it('goes on from the latent weights of another run, in a round of its own', async () => {
+    const { output: teacher } = await trainModel(trainOptions('teacher', 20), {});
+    const first = distillOptions(teacher, 'first', 6);
+    first.recipe = presets.small;
+    first.trainer.schedule.peak = 5e-3;
+    const { perplexity } = await distillStudent(first, {});
+    const second = distillOptions(teacher, 'second', 3);
+    second.recipe = presets.small;
+    second.student = first.run;
+    const { perplexity: after, output } = await distillStudent(second, {});
+    expect(after.start).toBeCloseTo(perplexity.student, 6);
+    expect(existsSync(join(output, 'model.safetensors'))).toBe(true);
+    // Sizes of the latent weights are the run's too: far from what a start from packed signs would give them.
+    const latents = (run: string, step: number) =>
+      readPlainTensors(join(run, 'checkpoints', `step-${step}`)).get('model.layers.0.mlp.up_proj.weight')
+        ?.values ?? [];
+    const moved = [...latents(second.run, 3)].map((value, i) =>
+      Math.abs(value - (latents(first.run, 6)[i] ?? 0)),
+    );
+    expect(Math.max(...moved)).toBeLessThan(3.5 * second.trainer.schedule.peak);
+    await expect(distillStudent({ ...second, student: join(folder, 'teacher.run') }, {})).rejects.toThrow(
+      /is not the run of a 1-bit student/,
+    );
+  });
+
   it('refuses a 1-bit teacher, a full-precision student and a student of another shape', async () => {
     const { output } = await trainModel(trainOptions('teacher', 1), {});
     const { output: oneBit } = await distillStudent(distillOptions(output, 'student', 1), {});
