@@ -16,14 +16,40 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   cancelled: 499,
 };
 
-/** An error as OpenAI's API gives it: `{"error": {message, type, param, code}}`. */
-export function errorBody(error: OneBitError, status = statusOf(error)): object {
-  const type = status === 503 ? 'unavailable_error' : status < 500 ? 'invalid_request_error' : 'server_error';
-  return { error: { message: error.message, type, param: null, code: error.code } };
+/** Types of errors by their status, as OpenAI's API and llama.cpp's server name them. */
+const types: Partial<Record<number, string>> = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  500: 'server_error',
+  501: 'not_supported_error',
+  503: 'unavailable_error',
+};
+
+/**
+ * An error as the route's clients know it: OpenAI's `{"error": {message, type, param, code}}` with our code in words,
+ * or llama.cpp's, where `code` is the status.
+ */
+export function errorBody(error: OneBitError, path: string, status = statusOf(error)): object {
+  const { message } = error;
+  const openai = path.startsWith('/v1/');
+  const type = openai && status === 404 ? undefined : types[status];
+  const named = { message, type: type ?? (status < 500 ? 'invalid_request_error' : 'server_error') };
+  return { error: openai ? { ...named, param: null, code: error.code } : { ...named, code: status } };
+}
+
+/** An error with a status of its own. */
+export class StatusError extends OneBitError {
+  constructor(
+    readonly status: number,
+    error: OneBitError,
+  ) {
+    super(error.code, error.message, { cause: error });
+  }
 }
 
 export function statusOf(error: OneBitError): number {
-  return statuses[error.code] ?? 500;
+  return error instanceof StatusError ? error.status : (statuses[error.code] ?? 500);
 }
 
 /** Answers with an error, unless the answer has begun or the client has gone. */
@@ -36,7 +62,7 @@ export function sendError(response: Response, caught: unknown, status?: number):
   const answered = status ?? statusOf(error);
   if (answered === 503) response.setHeader('Retry-After', String(retryAfterSeconds));
   if (answered === 401) response.setHeader('WWW-Authenticate', 'Bearer');
-  response.status(answered).json(errorBody(error, answered));
+  response.status(answered).json(errorBody(error, response.req.path, answered));
 }
 
 /** Errors of express itself (a body that is too large or no JSON) and of routes. */

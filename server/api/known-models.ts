@@ -60,6 +60,13 @@ export class KnownModels {
     }
   }
 
+  /** The longest context that a model was made for. @throws what openCheckpoint throws */
+  async maxPositions(path: string): Promise<number> {
+    const checkpoint = await openCheckpoint(path);
+    await checkpoint.close();
+    return checkpoint.config.maxPositions;
+  }
+
   /** Keeps the model in the list from now on. */
   async remember(summary: ModelSummary): Promise<void> {
     const folders = await this.remembered();

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { CompletionResult } from '../protocol/completion.ts';
+import type { GenerateResult } from '../engine/language-model.ts';
 import type { ServerMemory } from '../protocol/methods.ts';
 
 /** Figures of this server for Prometheus, at `/metrics`. Reading them does not wake the model. */
@@ -7,6 +7,7 @@ export class Metrics {
   private readonly registry = new Registry();
   private readonly completions: Counter<'outcome'>;
   private readonly tokens: Counter<'kind'>;
+  private readonly late: Counter;
   private readonly prefill: Histogram;
   private readonly decode: Histogram;
 
@@ -23,6 +24,11 @@ export class Metrics {
       name: 'onebit_tokens_total',
       help: 'Tokens: of prompts, of prompts found in the KV cache, generated.',
       labelNames: ['kind'],
+      registers,
+    });
+    this.late = new Counter({
+      name: 'onebit_unwanted_tokens_total',
+      help: 'Tokens generated after their client had gone or cancelled: at most one a completion.',
       registers,
     });
     this.prefill = new Histogram({
@@ -65,13 +71,18 @@ export class Metrics {
     );
   }
 
-  completed({ finishReason, timings }: CompletionResult): void {
+  completed({ finishReason, timings }: GenerateResult): void {
     this.completions.inc({ outcome: finishReason });
     this.tokens.inc({ kind: 'prompt' }, timings.promptTokens);
     this.tokens.inc({ kind: 'cached' }, timings.cachedTokens);
     this.tokens.inc({ kind: 'generated' }, timings.completionTokens);
     if (timings.completionTokens > 0) this.prefill.observe(timings.prefillMs / 1000);
     if (timings.decodeMs > 0) this.decode.observe((timings.completionTokens * 1000) / timings.decodeMs);
+  }
+
+  /** Tokens that nobody waits for any more. */
+  unwanted(tokens: number): void {
+    this.late.inc(tokens);
   }
 
   failed(code: string): void {

@@ -1,6 +1,7 @@
 import type { EngineOptions } from '../engine/engine.ts';
 import type { LanguageModel } from '../engine/language-model.ts';
 import type { OpenControl } from '../engine/open-engine.ts';
+import { defaultSequences } from '../engine/open-language-model.ts';
 import type { Device } from '../protocol/device.ts';
 import { OneBitError, asOneBitError, throwIfCancelled } from '../protocol/error.ts';
 import type { MemoryReport } from '../protocol/memory.ts';
@@ -83,6 +84,23 @@ export class ModelHost {
       return { state: 'failed', model: summary, error: this.failure.message, active, queued };
     }
     return { state: summary === undefined ? 'none' : 'unloaded', model: summary, active, queued };
+  }
+
+  /**
+   * The model that completions would use, whether it is in memory or not.
+   * @returns its context length where that is decided already, and how many completions run at once
+   * @throws no-model, what describing a model throws
+   */
+  async chosen(): Promise<{ summary: ModelSummary; contextLength: number | undefined; sequences: number }> {
+    const { target } = this;
+    const { defaultModel, engine } = this.options;
+    if (target === undefined && defaultModel === undefined) throw noModel();
+    const summary = target?.summary ?? (await this.options.describe(defaultModel ?? ''));
+    return {
+      summary,
+      contextLength: this.model?.contextLength ?? target?.contextLength ?? engine.contextLength,
+      sequences: engine.sequences ?? defaultSequences,
+    };
   }
 
   /** Calls the listener whenever `status` has changed; it may be called often. */
@@ -181,7 +199,7 @@ export class ModelHost {
     let target = this.target;
     if (target === undefined) {
       if (this.options.defaultModel === undefined) {
-        throw new OneBitError('no-model', 'No model is chosen: load one first.');
+        throw noModel();
       }
       target = {
         summary: await this.options.describe(this.options.defaultModel),
@@ -286,6 +304,10 @@ export class ModelHost {
   private changed(): void {
     for (const listener of [...this.listeners]) listener();
   }
+}
+
+function noModel(): OneBitError {
+  return new OneBitError('no-model', 'No model is chosen: load one first.');
 }
 
 function sameTarget(a: Target | undefined, b: Target): boolean {

@@ -8,11 +8,12 @@ import { inspectLayersParamsSchema, inspectSignsParamsSchema } from '../protocol
 import { jobSpecSchema } from '../protocol/job.ts';
 import type { Notifications, Requests, ServerInfo, ServerMemory, Topic } from '../protocol/methods.ts';
 import { modelLoadParamsSchema, tokenizeParamsSchema } from '../protocol/model.ts';
-import { complete, type CompletionServices } from './complete.ts';
+import { complete } from './complete.ts';
+import type { TextServices } from './generate-text.ts';
 import type { KnownModels } from './known-models.ts';
 
 /** What the methods work with. */
-export interface Services extends CompletionServices {
+export interface Services extends TextServices {
   info: ServerInfo;
   models: KnownModels;
   jobs: JobQueue;
@@ -59,14 +60,7 @@ export const methods: MethodTable = {
     return info;
   }),
   completion: method(completionParamsSchema, (params, services, caller, signal) =>
-    complete(
-      services,
-      // With nothing after the cursor there is no gap to fill: the prefix is continued.
-      { ...params, suffix: params.suffix === '' ? undefined : params.suffix },
-      params,
-      (text) => caller.notify('completion/delta', { id: params.id, text }),
-      signal,
-    ),
+    complete(services, params, (text) => caller.notify('completion/delta', { id: params.id, text }), signal),
   ),
   'model/list': method(none, (_, { models }) => models.list()),
   'model/load': method(modelLoadParamsSchema, (params, { host }, _caller, signal) =>

@@ -55,6 +55,8 @@ export const unusedReason = 'nobody has needed it for a while';
 
 /** Milliseconds between two `model/changed`. */
 const modelChangedMs = 100;
+/** Milliseconds in which a request must have come in whole, so that one that never ends holds nothing. */
+const requestTimeoutMs = 60_000;
 /** Milliseconds that closing waits for a job's last checkpoint. */
 const jobPatienceMs = 1200;
 
@@ -101,7 +103,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
   const memory = (): ServerMemory => ({ process: processMemory(), model: host.status() });
   const metrics = new Metrics(memory);
-  const http = createServer();
+  const http = createServer({ requestTimeout: requestTimeoutMs });
   const endpoint = new RpcEndpoint(
     http,
     access,

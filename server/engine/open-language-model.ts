@@ -14,7 +14,8 @@ export interface LanguageModelOptions extends EngineOptions {
   tokenizer?: string;
 }
 
-const defaultSequences = 4;
+/** Requests that run at once where nothing else is said. */
+export const defaultSequences = 4;
 const defaultQueue = 64;
 
 /**

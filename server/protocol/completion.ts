@@ -1,6 +1,6 @@
-import { z } from './schema.ts';
+import { shortList, z } from './schema.ts';
 
-const stopList = z.array(z.string().min(1).max(200)).max(16);
+const stopList = shortList(z.string().min(1).max(200), 16);
 
 /** `completion`: text for the gap between prefix and suffix. Streams `completion/delta`, then answers. */
 export const completionParamsSchema = z.object({
@@ -12,10 +12,7 @@ export const completionParamsSchema = z.object({
   language: z.string().max(100).optional(),
   path: z.string().max(4096).optional(),
   /** Text put before the prefix (snippets of other files). */
-  extra: z
-    .array(z.object({ path: z.string().max(4096), text: z.string().max(200_000) }))
-    .max(32)
-    .default([]),
+  extra: shortList(z.object({ path: z.string().max(4096), text: z.string().max(200_000) }), 32).default([]),
   maxTokens: z.number().int().min(0).max(4096).default(64),
   temperature: z.number().min(0).max(5).default(0),
   topK: z.number().int().min(0).max(100_000).default(40),

@@ -257,7 +257,7 @@ describe('HTTP', () => {
 
   it('refuses what it cannot do, naming the field', async () => {
     const refusals: [unknown, number, string][] = [
-      [{ prompt: 'a', n: 2 }, 400, 'n: only 1'],
+      [{ prompt: 'a', n: 2, best_of: 5 }, 400, 'best_of: not supported'],
       [{ max_tokens: 1 }, 400, 'prompt'],
       [{ prompt: 'a', model: 'gpt-4' }, 404, 'gpt-4'],
     ];
