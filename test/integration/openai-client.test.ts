@@ -215,7 +215,8 @@ describe('the openai package', () => {
     for (let left = 1; left <= 3; left++) {
       const request = { model: endless, prompt: 'a', max_tokens: 4000 };
       const stream = await openai.completions.create({ ...request, stream: true });
-      for await (const _ of stream) break;
+      await stream[Symbol.asyncIterator]().next();
+      stream.controller.abort();
       await eventually('the end', async () =>
         (await metric('onebit_completions_total{outcome="cancelled"}')) === left ? true : undefined,
       );
