@@ -1,7 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { shortList, z } from '../protocol/schema.ts';
-
-const stop = z.string().min(1).max(200);
+import { z } from '../protocol/schema.ts';
 
 /** Characters of one text. */
 const maxText = 1_000_000;
@@ -10,12 +8,19 @@ export const textField = z.string().max(maxText);
 /** Token ids of a request; the model knows which there are. */
 export const tokensField = z.custom<number[]>(isTokens, 'must be a list of token ids');
 /** One stop string, or a list of them. */
-export const stopField = z.union([stop, shortList(stop, 64)]).nullish();
+export const stopField = z
+  .custom<string | string[]>(isStop, 'must be text, or a list of at most 64, of 1 to 200 characters each')
+  .nullish();
 /** Texts that one request may ask for. */
 export const maxTexts = 16;
 
 /** Token ids of one request. */
 const maxTokens = 1 << 20;
+
+function isStop(value: unknown): boolean {
+  const one = (stop: unknown): boolean => typeof stop === 'string' && stop !== '' && stop.length <= 200;
+  return Array.isArray(value) ? value.length <= 64 && value.every(one) : one(value);
+}
 
 export function isText(value: unknown): value is string {
   return typeof value === 'string' && value.length <= maxText;

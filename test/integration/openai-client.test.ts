@@ -179,18 +179,24 @@ describe('the openai package', () => {
       new OpenAI({ apiKey: 'wrong', baseURL: openai.baseURL, maxRetries: 0 }).models.list(),
     ).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
     const tool = { type: 'function' as const, function: { name: 'f' } };
-    const refusals: [Promise<unknown>, RegExp][] = [
-      [openai.completions.create({ model, prompt: 'x'.repeat(600) }), /600 tokens and the context holds 512/],
-      [openai.completions.create({ model, prompt: 'x'.repeat(600_000) }), /600000 characters/],
-      [openai.chat.completions.create({ ...chat, tools: [tool] }), /tools: not supported/],
-      [openai.chat.completions.create({ ...chat, logit_bias: { 5: 1 } }), /logit_bias: not supported/],
-      [openai.chat.completions.create({ ...chat, messages: [] }), /messages: must not be empty/],
-      [openai.completions.create({ model, prompt: 'a', n: 8, best_of: 9 }), /best_of/],
-      [openai.completions.create({ model, prompt: 'a', stop: Array<string>(100).fill('x') }), /stop/],
-      [openai.completions.create({ model, prompt: 'a', echo: true, logprobs: 1 }), /echo/],
+    const refusals: [() => Promise<unknown>, RegExp][] = [
+      [
+        () => openai.completions.create({ model, prompt: 'x'.repeat(600) }),
+        /600 tokens and the context holds 512/,
+      ],
+      [() => openai.completions.create({ model, prompt: 'x'.repeat(600_000) }), /600000 characters/],
+      [() => openai.chat.completions.create({ ...chat, tools: [tool] }), /tools: not supported/],
+      [() => openai.chat.completions.create({ ...chat, logit_bias: { 5: 1 } }), /logit_bias: not supported/],
+      [() => openai.chat.completions.create({ ...chat, messages: [] }), /messages: must not be empty/],
+      [() => openai.completions.create({ model, prompt: 'a', n: 8, best_of: 9 }), /best_of/],
+      [
+        () => openai.completions.create({ model, prompt: 'a', stop: Array<string>(100).fill('x') }),
+        /stop: must be/,
+      ],
+      [() => openai.completions.create({ model, prompt: 'a', echo: true, logprobs: 1 }), /echo/],
     ];
     for (const [refused, words] of refusals) {
-      const error: unknown = await refused.catch((caught: unknown) => caught);
+      const error: unknown = await refused().catch((caught: unknown) => caught);
       expect(error).toBeInstanceOf(OpenAI.BadRequestError);
       expect((error as Error).message).toMatch(words);
     }
