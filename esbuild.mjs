@@ -53,6 +53,7 @@ const bundles = [
       ].join('\n'),
     },
     plugins: [oneTfjs],
+    loader: { '.wgsl': 'text' },
     // webgpu finds its binary beside itself.
     external: ['@tensorflow/tfjs-node-gpu', 'webgpu', 'bufferutil', 'utf-8-validate'],
   },

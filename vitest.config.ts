@@ -1,6 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  plugins: [
+    {
+      // Shaders are text, as in esbuild.mjs.
+      name: 'wgsl-as-text',
+      transform: (code, id) =>
+        id.endsWith('.wgsl') ? { code: `export default ${JSON.stringify(code)};`, map: null } : undefined,
+    },
+  ],
   resolve: {
     alias: [
       { find: /^@tensorflow\/(tfjs-core|tfjs-backend-cpu)$/, replacement: '@tensorflow/$1/dist/index.js' },

@@ -26,11 +26,31 @@ export interface Sequence {
   dispose(): void;
 }
 
+/** The most likely tokens that an engine can be asked for. */
+export const mostTop = 64;
+
+/** The most likely next tokens of a position, and what turns their logits into log-probabilities. */
+export interface TopLogits {
+  /** How many are wanted, 1 to `mostTop`. */
+  readonly wanted: number;
+  /** Most likely first, of equals the lower id; empty until an engine has filled it. */
+  ids: number[];
+  /** The logits of `ids`. */
+  logits: number[];
+  /** The natural logarithm of Σ exp(logit) over the vocabulary. */
+  logSumExp: number;
+}
+
 export interface EngineStep {
   sequence: Sequence;
   tokens: ArrayLike<number>;
   /** Which positions' logits are wanted: the last one's, or all of them. */
   logits: 'last' | 'all' | 'none';
+  /**
+   * With `logits: 'last'`: the most likely tokens would do. An engine that finds them on its device fills this
+   * and returns no logits for the step, so that bytes come back instead of the vocabulary; others ignore it.
+   */
+  top?: TopLogits;
 }
 
 /**
@@ -43,7 +63,10 @@ export interface Engine {
   readonly contextLength: number;
   memory(): MemoryReport;
   open(): Sequence;
-  /** Appends each step's tokens and returns its logits, `[wanted, vocab]` f32. A batch runs together. */
+  /**
+   * Appends each step's tokens and returns its logits, `[wanted, vocab]` f32 (empty where `top` was filled
+   * instead). A batch runs together.
+   */
   forward(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]>;
   dispose(): Promise<void>;
 }

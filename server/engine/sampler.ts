@@ -1,3 +1,4 @@
+import type { TopLogits } from './engine.ts';
 import type { SamplingOptions } from './language-model.ts';
 
 /** How many of the last tokens the repetition penalty looks at, as llama.cpp's `repeat_last_n`. */
@@ -31,11 +32,38 @@ export class Sampler {
     if (topK === 0 && topP === 1 && minP === 0) return this.#fromAll(logits, temperature);
 
     const kept = this.#largest(logits, topK > 0 ? Math.min(topK, logits.length) : logits.length);
-    const top = logits[kept[0] ?? 0] ?? 0;
+    return this.#fromLargest(
+      kept,
+      Float32Array.from(kept, (id) => logits[id] ?? 0),
+    );
+  }
+
+  /**
+   * How many of the most likely tokens `sampleTop` needs to choose as `sample` does, at most `most`;
+   * undefined where it needs the whole vocabulary.
+   */
+  topNeeded(most: number): number | undefined {
+    const { temperature, topK, repetitionPenalty, greedyTokens = 0 } = this.#options;
+    if (repetitionPenalty !== 1) return undefined;
+    if (temperature === 0 || this.#taken < greedyTokens) return 1;
+    return topK > 0 && topK <= most ? topK : undefined;
+  }
+
+  /** The same as `sample`, from the `topNeeded` most likely tokens at least. */
+  sampleTop({ ids, logits }: TopLogits): number {
+    const { temperature, topK } = this.#options;
+    if (temperature === 0 || this.#taken++ < (this.#options.greedyTokens ?? 0)) return ids[0] ?? 0;
+    return this.#fromLargest(ids.slice(0, topK), logits.slice(0, topK));
+  }
+
+  /** A draw from tokens in order of their logits, by top-p and min-p. */
+  #fromLargest(kept: ArrayLike<number>, logits: ArrayLike<number>): number {
+    const { temperature, topP, minP } = this.#options;
+    const top = logits[0] ?? 0;
     const weights = new Float64Array(kept.length);
     let total = 0;
     for (let i = 0; i < kept.length; i++) {
-      const weight = Math.exp(((logits[kept[i] ?? 0] ?? 0) - top) / temperature);
+      const weight = Math.exp(((logits[i] ?? 0) - top) / temperature);
       weights[i] = weight;
       total += weight;
     }

@@ -1,12 +1,12 @@
 import { OneBitError, asOneBitError } from '../protocol/error.ts';
 import type { FinishReason } from '../protocol/completion.ts';
 import type { Tokenizer, StreamDecoder } from '../tokenizer/tokenizer.ts';
-import type { Engine, EngineStep, Sequence } from './engine.ts';
+import { mostTop, type Engine, type EngineStep, type Sequence, type TopLogits } from './engine.ts';
 import type { GenerateEvent, GenerateRequest, GenerateResult } from './language-model.ts';
 import { isBulk, RequestQueue } from './request-queue.ts';
 import { Sampler } from './sampler.ts';
 import { StopText } from './stop-text.ts';
-import { tokenLogprobs, type ChosenLogprob } from './token-logprobs.ts';
+import { tokenLogprobs, topLogprobs, type ChosenLogprob } from './token-logprobs.ts';
 
 /** Prompt tokens of one request that go through the engine in one batch with others' decode steps. */
 const prefillBlock = 256;
@@ -159,7 +159,7 @@ export class Scheduler {
         const row = logits[i];
         if (step === undefined) return;
         for (const id of Array.from(step.tokens)) running.slot.tokens.push(id);
-        if (step.logits === 'last' && row !== undefined) this.#advance(running, row);
+        if (step.logits === 'last' && row !== undefined) this.#advance(running, row, step.top);
       });
     }
   }
@@ -255,21 +255,14 @@ export class Scheduler {
   }
 
   /** Samples the next token of a request whose logits have come, and ends the request where it must end. */
-  #advance(running: Running, logits: Float32Array): void {
+  #advance(running: Running, logits: Float32Array, top?: TopLogits): void {
     const now = performance.now();
     running.firstTokenAt ??= now;
     if (running.limit <= 0) return this.#finish(running, 'length');
-    if (running.generated.length < (running.request.minTokens ?? 0)) {
-      for (const end of running.stopIds) logits[end] = -Infinity;
-    }
-    const wanted = running.request.logprobs;
-    // The sampler changes the logits in place.
-    const plain = wanted === undefined ? undefined : logits.slice();
-    const id = running.sampler.sample(logits, running.history);
+    const { id, logprobs } = choose(running, logits, top);
     if (running.stopIds.has(id)) return this.#finish(running, 'stop');
     running.history.push(id);
     running.generated.push(id);
-    const logprobs = plain === undefined ? [] : [tokenLogprobs(plain, id, wanted ?? 0)];
     const raw = running.decoder?.push(id) ?? '';
     running.lineEnded ||= raw.includes('\n');
     this.#emit(running, [id], raw, logprobs);
@@ -334,14 +327,34 @@ export class Scheduler {
   }
 }
 
-function nextStep({ slot, history }: Running): EngineStep {
+function nextStep({ slot, history, sampler, generated, request }: Running): EngineStep {
   const from = slot.tokens.length;
   const to = Math.min(history.length, from + prefillBlock);
-  return {
-    sequence: slot.sequence,
-    tokens: history.slice(from, to),
-    logits: to === history.length ? 'last' : 'none',
-  };
+  const step = { sequence: slot.sequence, tokens: history.slice(from, to) };
+  if (to < history.length) return { ...step, logits: 'none' };
+  // Before minTokens the end tokens are ruled out, which may be the most likely ones.
+  const needed = generated.length < (request.minTokens ?? 0) ? undefined : sampler.topNeeded(mostTop);
+  const wanted = Math.max(needed ?? 0, request.logprobs ?? 0);
+  if (needed === undefined || wanted > mostTop) return { ...step, logits: 'last' };
+  return { ...step, logits: 'last', top: { wanted, ids: [], logits: [], logSumExp: 0 } };
+}
+
+/** The next token, from the most likely ones where the engine has named them, else from all logits. */
+function choose(
+  { request, generated, stopIds, sampler, history }: Running,
+  logits: Float32Array,
+  top: TopLogits | undefined,
+): { id: number; logprobs: ChosenLogprob[] } {
+  const wanted = request.logprobs;
+  if (top !== undefined && top.ids.length > 0) {
+    const id = sampler.sampleTop(top);
+    return { id, logprobs: wanted === undefined ? [] : [topLogprobs(top, id, wanted)] };
+  }
+  if (generated.length < (request.minTokens ?? 0)) for (const end of stopIds) logits[end] = -Infinity;
+  // The sampler changes the logits in place.
+  const plain = wanted === undefined ? undefined : logits.slice();
+  const id = sampler.sample(logits, history);
+  return { id, logprobs: plain === undefined ? [] : [tokenLogprobs(plain, id, wanted ?? 0)] };
 }
 
 function sharedPrefix(a: readonly number[], b: readonly number[]): number {

@@ -1,3 +1,5 @@
+import type { TopLogits } from './engine.ts';
+
 /** A token and the natural logarithm of its probability. */
 export interface TokenLogprob {
   id: number;
@@ -23,6 +25,17 @@ export function tokenLogprobs(logits: Float32Array, chosen: number, count: numbe
   const normaliser = top + Math.log(sum);
   const of = (id: number): TokenLogprob => ({ id, logprob: (logits[id] ?? -Infinity) - normaliser });
   return { ...of(chosen), top: mostLikely(logits, count).map(of) };
+}
+
+/** The same from an engine's most likely tokens; the chosen one is among them. */
+export function topLogprobs(
+  { ids, logits, logSumExp }: TopLogits,
+  chosen: number,
+  count: number,
+): ChosenLogprob {
+  const all = ids.map((id, i) => ({ id, logprob: (logits[i] ?? -Infinity) - logSumExp }));
+  const own = all.find(({ id }) => id === chosen) ?? { id: chosen, logprob: -Infinity };
+  return { ...own, top: all.slice(0, count) };
 }
 
 /** Ids of the `count` largest logits, by insertion: the count is small. */

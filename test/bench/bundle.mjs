@@ -9,7 +9,16 @@ const here = dirname(fileURLToPath(import.meta.url));
 export async function loadBundled(name) {
   const outfile = join(here, '..', 'output', `${name}.mjs`);
   const entryPoints = [join(here, `${name}.ts`)];
-  await build({ entryPoints, outfile, bundle: true, platform: 'node', format: 'esm', logLevel: 'warning' });
+  await build({
+    entryPoints,
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'warning',
+    loader: { '.wgsl': 'text' },
+    external: ['webgpu'],
+  });
   return import(pathToFileURL(outfile).href);
 }
 

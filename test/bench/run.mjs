@@ -1,5 +1,5 @@
 // `npm run bench`: side-by-side measurements in one run, medians of alternating rounds.
-//   --only engine|training     both without it
+//   --only engine|training|gpu-encode     all without it
 //   --shapes 1.1b,7b           of the engine's part (beside node-llama-cpp)
 //   --threads 2 --rounds 3 --prefill 128 --decode 32 --no-peer
 // Writes test/output/bench.json and bench.md, and prints the tables.
@@ -8,6 +8,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { loadBundled } from './bundle.mjs';
 import { engineTable, measureEngines } from './engine-speed.mjs';
 import { measureProducts, measureTraining, paperRecipe, trainingTable } from './training-speed.mjs';
 
@@ -38,7 +39,7 @@ const report = {
   threads,
   rounds,
 };
-if (options.only !== 'training') {
+if (options.only === undefined || options.only === 'engine') {
   const { prefill, decode } = options;
   report.engines = await measureEngines(
     {
@@ -52,12 +53,16 @@ if (options.only !== 'training') {
     folder,
   );
 }
-if (options.only !== 'engine') {
+if (options.only === undefined || options.only === 'training') {
   // Everything is trained, embedding and head included, as in the table that this repeats.
   const recipe = { ...paperRecipe, batch: 4, window: 256, steps: 12, threads, train_all: true, kl_weight: 1 };
   const flags = ['--embeddings', 'trained', '--norms', 'trained', '--head', 'trained', '--kl-weight', 1];
   const steps = await measureTraining({ recipe, flags, rounds, peer }, join(folder, 'training'));
   report.training = { steps, products: measureProducts(rounds * 3) };
+}
+if (options.only === undefined || options.only === 'gpu-encode') {
+  const { measureEncode } = await loadBundled('gpu-encode');
+  report.gpuEncode = await measureEncode(1000);
 }
 mkdirSync(output, { recursive: true });
 writeFileSync(join(output, 'bench.json'), `${JSON.stringify(report, null, 2)}\n`);
@@ -69,6 +74,12 @@ const markdown = [
     : []),
   ...(report.engines === undefined ? [] : [engineTable(report.engines)]),
   ...(report.training === undefined ? [] : [trainingTable(report.training)]),
+  ...(report.gpuEncode === undefined
+    ? []
+    : [
+        `One decode step of LLaMA-7B on the WebGPU engine costs the CPU ${report.gpuEncode.milliseconds.toFixed(2)} ms ` +
+          `(${report.gpuEncode.dispatches} dispatches, Dawn's null backend).`,
+      ]),
 ].join('\n\n');
 writeFileSync(join(output, 'bench.md'), `${markdown}\n`);
 console.log(`\n${markdown}`);

@@ -14,7 +14,7 @@ import {
   type NativeModel,
 } from './native-bindings.ts';
 import { isPacked, notFinite, readFiniteFloats, requireWholeBytes } from './portable-linear.ts';
-import { planSteps, type StepBlock } from './step-plan.ts';
+import { planSteps, type StepBlock } from '../step-plan.ts';
 
 export interface NativeEngineOptions {
   contextLength: number;

@@ -8,7 +8,7 @@ import type { Engine, EngineStep, Sequence } from '../engine.ts';
 import { Exclusive } from '../exclusive.ts';
 import { cpuDevice, memoryReport } from '../memory-report.ts';
 import { FloatLinear, readFiniteFloats, readLinear, type PortableLinear } from './portable-linear.ts';
-import { planSteps, type StepBlock } from './step-plan.ts';
+import { planSteps, type StepBlock } from '../step-plan.ts';
 
 /** Rows that run through the layers together. */
 const blockRows = 256;

@@ -1,5 +1,5 @@
-import { OneBitError } from '../../protocol/error.ts';
-import type { EngineStep, Sequence } from '../engine.ts';
+import { OneBitError } from '../protocol/error.ts';
+import type { EngineStep, Sequence } from './engine.ts';
 
 /** Where one row's logits go: `[wanted, vocab]` of a step's output. */
 export interface WantedRow {

@@ -1,0 +1,78 @@
+import type { OptionalFeature } from '../../gpu/adapters.ts';
+import attention from './kernels/attention.wgsl';
+import embedNorm from './kernels/embed-norm.wgsl';
+import headGemv from './kernels/head-gemv.wgsl';
+import normResidualNorm from './kernels/norm-residual-norm.wgsl';
+import normRopeCache from './kernels/norm-rope-cache.wgsl';
+import normSwiglu from './kernels/norm-swiglu.wgsl';
+import kvF16 from './kernels/shared/kv-f16.wgsl';
+import kvF32 from './kernels/shared/kv-f32.wgsl';
+import lanesSubgroups from './kernels/shared/lanes-subgroups.wgsl';
+import lanesPlain from './kernels/shared/lanes.wgsl';
+import layerNorm from './kernels/shared/layer-norm.wgsl';
+import rmsNorm from './kernels/shared/rms-norm.wgsl';
+import scaled from './kernels/shared/scaled.wgsl';
+import sort from './kernels/shared/sort.wgsl';
+import signGemm from './kernels/sign-gemm.wgsl';
+import signGemv from './kernels/sign-gemv.wgsl';
+import topBlock from './kernels/top-block.wgsl';
+import topMerge from './kernels/top-merge.wgsl';
+
+/** Which text a kernel is made of; every one is chosen by what the device has, or by the KV cache's dtype. */
+export interface KernelVariant {
+  /** Sums within subgroups instead of workgroup memory. */
+  subgroups: boolean;
+  /** fp16 pairs in the KV cache instead of f32. */
+  halfCache: boolean;
+}
+
+/** What a device with these features gets. */
+export function kernelVariant(features: ReadonlySet<OptionalFeature>, exact: boolean): KernelVariant {
+  return { subgroups: features.has('subgroups'), halfCache: !exact };
+}
+
+/** Each kernel with the shared texts that it needs. `lanes` and `kv` stand for their variant. */
+const kernels = {
+  'embed-norm': [embedNorm, 'lanes', scaled, rmsNorm],
+  'sign-gemv': [signGemv, 'lanes'],
+  'sign-gemm': [signGemm],
+  'norm-rope-cache': [normRopeCache, 'lanes', 'kv', layerNorm],
+  attention: [attention, 'lanes', 'kv', scaled],
+  'norm-residual-norm': [normResidualNorm, 'lanes', scaled, layerNorm, rmsNorm],
+  'norm-swiglu': [normSwiglu, 'lanes', scaled, layerNorm],
+  'head-gemv': [headGemv, 'lanes'],
+  'top-block': [topBlock, 'lanes', sort],
+  'top-merge': [topMerge, 'lanes', sort],
+} as const;
+export type KernelName = keyof typeof kernels;
+export const kernelNames = Object.keys(kernels) as KernelName[];
+
+/** Compile-time constants of a kernel: u32, bool, or f32 where marked so. */
+export type KernelConstants = Record<string, number | boolean | { f32: number }>;
+
+/**
+ * The WGSL of a kernel: its constants, the shared texts, and its own file. Constants stand in the text, not in
+ * pipeline overrides, because arrays of a function may not be sized by an override.
+ */
+export function kernelSource(name: KernelName, constants: KernelConstants, variant: KernelVariant): string {
+  const lines = Object.entries(constants).map(([constant, value]) => {
+    if (typeof value === 'boolean') return `const ${constant}: bool = ${value};`;
+    if (typeof value === 'number') return `const ${constant}: u32 = ${value}u;`;
+    return `const ${constant}: f32 = ${value.f32};`;
+  });
+  const [own, ...shared] = kernels[name];
+  const usesSubgroups = variant.subgroups && (shared as readonly string[]).includes('lanes');
+  const parts = shared.map((part) => {
+    if (part === 'lanes') return usesSubgroups ? lanesSubgroups : lanesPlain;
+    if (part === 'kv') return variant.halfCache ? kvF16 : kvF32;
+    return part;
+  });
+  return [usesSubgroups ? 'enable subgroups;' : '', ...lines, ...parts, own].join('\n');
+}
+
+/** How each binding of a kernel is accessed, in order, read from its text. */
+export function kernelBindings(name: KernelName): ('read' | 'read_write')[] {
+  return [...kernels[name][0].matchAll(/@binding\(\d+\) var<storage, (read|read_write)>/g)].map(
+    ([, access]) => access as 'read' | 'read_write',
+  );
+}

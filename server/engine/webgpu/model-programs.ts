@@ -1,0 +1,94 @@
+import type { GpuDevice } from '../../gpu/device.ts';
+import { maxDecodeRows, planBuffers, type GpuEngineShape, type PlannedBuffer } from './buffer-plan.ts';
+import { CompiledProgram, PipelineCache } from './compiled-program.ts';
+import { kernelVariant } from './kernel-source.ts';
+import { headProgram, layersProgram, topProgram } from './step-program.ts';
+
+/** Rows that the decode kernels are made for; a step takes the next larger one. */
+const batches = [1, 2, 4, 8] as const;
+
+const usages: Record<PlannedBuffer['usage'], () => GPUBufferUsageFlags> = {
+  weights: () => GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+  scratch: () => GPUBufferUsage.STORAGE,
+  input: () => GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST,
+  output: () => GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC,
+  readback: () => GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+};
+
+/** Every buffer, pipeline and bind group of a model on a device, made at load; encodes its steps. */
+export class ModelPrograms {
+  private constructor(
+    private readonly gpu: GpuDevice,
+    private readonly buffers: ReadonlyMap<string, GPUBuffer>,
+    private readonly decode: ReadonlyMap<number, CompiledProgram>,
+    private readonly prefill: CompiledProgram,
+    private readonly head: ReadonlyMap<number, CompiledProgram>,
+    private readonly top: CompiledProgram,
+  ) {}
+
+  /** @throws OneBitError out-of-memory, with nothing left on the device */
+  static async create(gpu: GpuDevice, shape: GpuEngineShape): Promise<ModelPrograms> {
+    const buffers = new Map<string, GPUBuffer>();
+    try {
+      await gpu.scoped('the memory of the model', () => {
+        for (const { name, part, bytes, usage } of planBuffers(shape)) {
+          buffers.set(name, gpu.ledger.create(part, bytes, usages[usage](), { label: name }));
+        }
+      });
+      return await gpu.scoped('the kernels of the model', async () => {
+        const variant = kernelVariant(gpu.features, shape.exact);
+        const cache = new PipelineCache(gpu.device, variant, (name) => named(buffers, name));
+        const decode = new Map<number, CompiledProgram>();
+        const head = new Map<number, CompiledProgram>();
+        for (const batch of batches) {
+          decode.set(batch, await CompiledProgram.compile(layersProgram(shape, batch), cache));
+          head.set(batch, await CompiledProgram.compile(headProgram(shape, batch), cache));
+        }
+        const prefill = await CompiledProgram.compile(layersProgram(shape, 'prefill'), cache);
+        const top = await CompiledProgram.compile(topProgram(shape), cache);
+        return new ModelPrograms(gpu, buffers, decode, prefill, head, top);
+      });
+    } catch (error) {
+      gpu.ledger.destroy(...buffers.values());
+      gpu.queue.submit([]);
+      throw error;
+    }
+  }
+
+  buffer(name: string): GPUBuffer {
+    return named(this.buffers, name);
+  }
+
+  /** From the embedded tokens to the last RMSNorm, for so many rows of the inputs. */
+  encodeLayers(pass: GPUComputePassEncoder, rows: number): void {
+    const program = rows <= maxDecodeRows ? fitting(this.decode, rows) : this.prefill;
+    program.encode(pass, rows);
+  }
+
+  /** The logits of the first so many wanted rows. */
+  encodeHead(pass: GPUComputePassEncoder, rows: number): void {
+    fitting(this.head, rows).encode(pass, rows);
+  }
+
+  /** The most likely tokens of the first so many rows of logits. */
+  encodeTop(pass: GPUComputePassEncoder, rows: number): void {
+    this.top.encode(pass, rows);
+  }
+
+  /** Destroys the buffers and submits once: only then their memory goes back. */
+  destroy(): void {
+    this.gpu.ledger.destroy(...this.buffers.values());
+    this.gpu.queue.submit([]);
+  }
+}
+
+function fitting(programs: ReadonlyMap<number, CompiledProgram>, rows: number): CompiledProgram {
+  const batch = batches.find((size) => size >= rows) ?? maxDecodeRows;
+  return programs.get(batch) as CompiledProgram;
+}
+
+function named(buffers: ReadonlyMap<string, GPUBuffer>, name: string): GPUBuffer {
+  const buffer = buffers.get(name);
+  if (buffer === undefined) throw new Error(`There is no buffer ${name}.`);
+  return buffer;
+}

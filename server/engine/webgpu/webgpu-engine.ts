@@ -1,0 +1,309 @@
+import type { Checkpoint } from '../../checkpoint/checkpoint.ts';
+import type { ModelConfig } from '../../checkpoint/model-config.ts';
+import type { GpuDevice } from '../../gpu/device.ts';
+import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
+import type { MemoryReport } from '../../protocol/memory.ts';
+import type { OnProgress } from '../../protocol/progress.ts';
+import type { Engine, EngineStep, Sequence } from '../engine.ts';
+import { Exclusive } from '../exclusive.ts';
+import { memoryReport, type HeldBytes } from '../memory-report.ts';
+import { planSteps, type StepBlock, type WantedRow } from '../step-plan.ts';
+import {
+  cacheBanks,
+  maxDecodeRows,
+  maxRows,
+  maxTop,
+  planBuffers,
+  planGpuMemory,
+  topRowBytes,
+  type GpuEngineShape,
+} from './buffer-plan.ts';
+import { GpuSequences, type GpuSequence } from './gpu-sequences.ts';
+import { ModelPrograms } from './model-programs.ts';
+import { rotationTable, uploadWeights } from './upload-weights.ts';
+
+export interface WebGpuEngineOptions {
+  contextLength: number;
+  sequences: number;
+  /** f32 in the KV cache; fp16 otherwise. */
+  exact?: boolean;
+  /** Why the model runs on this GPU, for the memory report. */
+  reason?: string;
+  /** `dispose` destroys the device too. */
+  ownsDevice?: boolean;
+}
+
+/**
+ * A 1-bit model in a GPU's memory. The signs stay packed; the embedding's table stays in the host's memory, and
+ * a step uploads the rows of its tokens. A step is one command buffer (a prompt one for each 128 tokens), and
+ * makes nothing but that: buffers, pipelines and bind groups are made at load.
+ */
+export class WebGpuEngine implements Engine {
+  readonly config: ModelConfig;
+  readonly contextLength: number;
+  private readonly work = new Exclusive();
+  private readonly sequences: GpuSequences;
+  /** What a step writes, made once. */
+  private readonly inputs: {
+    embedded: Uint16Array<ArrayBuffer>;
+    rows: Uint32Array<ArrayBuffer>;
+    wanted: Uint32Array<ArrayBuffer>;
+  };
+  private disposed = false;
+  /** Bytes that `forward` has read back from the GPU. */
+  bytesReadBack = 0;
+
+  private constructor(
+    private readonly gpu: GpuDevice,
+    private readonly programs: ModelPrograms,
+    private embedding: Uint16Array,
+    private readonly shape: GpuEngineShape,
+    private readonly options: WebGpuEngineOptions,
+  ) {
+    this.config = shape.config;
+    this.contextLength = shape.contextLength;
+    this.sequences = new GpuSequences(cacheBanks(shape));
+    this.inputs = {
+      embedded: new Uint16Array(maxRows * this.config.hiddenSize),
+      rows: new Uint32Array(4 * maxRows),
+      wanted: new Uint32Array(maxDecodeRows),
+    };
+  }
+
+  /**
+   * Makes every buffer and pipeline, then uploads the weights.
+   * @throws OneBitError unsupported for a full-precision checkpoint or a shape that the kernels have no room for,
+   *   out-of-memory, gpu-lost, bad-value (NaN), cancelled; nothing is left on the device then
+   */
+  static async load(
+    gpu: GpuDevice,
+    checkpoint: Checkpoint,
+    options: WebGpuEngineOptions,
+    signal?: AbortSignal,
+    onProgress?: OnProgress,
+  ): Promise<WebGpuEngine> {
+    const { config } = checkpoint;
+    requireSupported(checkpoint);
+    const { contextLength, sequences, exact = false } = options;
+    const shape: GpuEngineShape = { config, contextLength, sequences, exact };
+    throwIfCancelled(signal);
+    const programs = await ModelPrograms.create(gpu, shape);
+    try {
+      const upload = (name: string, { buffer, byteOffset, byteLength }: ArrayBufferView, offset = 0) => {
+        // Copies go by 4 bytes; what is added belongs to no row.
+        const bytes = new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+        const whole = 4 * Math.ceil(byteLength / 4);
+        const data = whole === byteLength ? bytes : new Uint8Array(whole);
+        if (data !== bytes) data.set(bytes);
+        gpu.queue.writeBuffer(programs.buffer(name), offset, data);
+      };
+      const sent = async () => {
+        await gpu.queue.onSubmittedWorkDone();
+        gpu.check();
+      };
+      upload('turns', rotationTable(contextLength, config.headDim, config.ropeTheta));
+      const embedding = await uploadWeights(checkpoint, upload, sent, signal, onProgress);
+      return new WebGpuEngine(gpu, programs, embedding, shape, options);
+    } catch (error) {
+      programs.destroy();
+      throw error;
+    }
+  }
+
+  memory(): MemoryReport {
+    this.requireOpen();
+    const { config, gpu, shape } = this;
+    const held: HeldBytes = { ...planGpuMemory(config, shape.contextLength, 1, shape.exact).parts };
+    for (const part of Object.keys(held) as (keyof HeldBytes)[]) held[part] = 0;
+    for (const { name, part } of planBuffers(shape)) {
+      if (part !== 'staging') held[part] += this.programs.buffer(name).size;
+    }
+    return memoryReport(config, {
+      device: {
+        kind: 'gpu',
+        name: gpu.info.name,
+        path: gpu.features.has('subgroups') ? 'webgpu, subgroups' : 'webgpu',
+        reason: this.options.reason,
+      },
+      contextLength: this.contextLength,
+      held,
+      planned: planGpuMemory(config, shape.contextLength, shape.sequences, shape.exact).parts,
+    });
+  }
+
+  open(): Sequence {
+    this.requireOpen();
+    return this.sequences.open();
+  }
+
+  forward(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]> {
+    return this.work.run(() => this.run(steps, signal));
+  }
+
+  async dispose(): Promise<void> {
+    if (this.disposed) return;
+    this.disposed = true;
+    await this.work.idle();
+    this.sequences.clear();
+    this.programs.destroy();
+    this.embedding = new Uint16Array(0);
+    if (this.options.ownsDevice === true) this.gpu.destroy();
+  }
+
+  private requireOpen(): void {
+    if (this.disposed) throw new OneBitError('no-model', 'The engine has been disposed.');
+  }
+
+  private async run(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]> {
+    throwIfCancelled(signal);
+    this.requireOpen();
+    this.gpu.check();
+    const { contextLength, config } = this;
+    const sequences = steps.map(({ sequence }) => this.sequences.own(sequence));
+    const plan = planSteps(steps, { contextLength, vocabSize: config.vocabSize, blockRows: maxRows });
+    const outputs = plan.wantedRows.map(
+      (rows, i) => new Float32Array(wantsTop(steps[i]) ? 0 : rows * config.vocabSize),
+    );
+    for (const block of plan.blocks) {
+      throwIfCancelled(signal);
+      await this.runBlock(block, steps, sequences, outputs);
+    }
+    // Only now: an abort or an error leaves every sequence as it was.
+    steps.forEach(({ tokens }, i) => {
+      const sequence = sequences[i];
+      if (sequence !== undefined) sequence.length += tokens.length;
+    });
+    return outputs;
+  }
+
+  /** One block through all layers, and the logits or the most likely tokens of its wanted rows. */
+  private async runBlock(
+    block: StepBlock,
+    steps: EngineStep[],
+    sequences: GpuSequence[],
+    outputs: Float32Array[],
+  ): Promise<void> {
+    const rows = block.tokens.length;
+    this.writeInputs(block, sequences);
+    for (let first = 0; first === 0 || first < block.wanted.length; first += maxDecodeRows) {
+      const wanted = block.wanted.slice(first, first + maxDecodeRows);
+      await this.submit(first === 0 ? rows : 0, wanted, steps, outputs);
+    }
+  }
+
+  private writeInputs(block: StepBlock, sequences: GpuSequence[]): void {
+    const { hiddenSize } = this.config;
+    const { embedded, rows } = this.inputs;
+    const count = block.tokens.length;
+    for (let row = 0; row < count; row++) {
+      const token = block.tokens[row] as number;
+      embedded.set(this.embedding.subarray(token * hiddenSize, (token + 1) * hiddenSize), row * hiddenSize);
+      const { bank, slot } = sequences[block.step[row] as number] as GpuSequence;
+      rows[4 * row] = block.position[row] as number;
+      rows[4 * row + 1] = slot;
+      rows[4 * row + 2] = bank;
+    }
+    const { queue } = this.gpu;
+    queue.writeBuffer(this.programs.buffer('embedded'), 0, embedded, 0, count * hiddenSize);
+    queue.writeBuffer(this.programs.buffer('rows'), 0, rows, 0, 4 * count);
+  }
+
+  /** One command buffer: the layers of `rows` rows (none where they have run), and the wanted rows' head. */
+  private async submit(
+    rows: number,
+    wanted: WantedRow[],
+    steps: EngineStep[],
+    outputs: Float32Array[],
+  ): Promise<void> {
+    const { gpu, programs, config } = this;
+    const count = wanted.length;
+    const tops = wanted.filter(({ step }) => wantsTop(steps[step])).length;
+    if (count > 0) {
+      wanted.forEach(({ row }, i) => (this.inputs.wanted[i] = row));
+      // Rows beyond the wanted ones are computed and thrown away: they have to exist.
+      this.inputs.wanted.fill(wanted[0]?.row ?? 0, count);
+      gpu.queue.writeBuffer(programs.buffer('wanted'), 0, this.inputs.wanted);
+    }
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    if (rows > 0) programs.encodeLayers(pass, rows);
+    if (count > 0) programs.encodeHead(pass, count);
+    if (tops > 0) programs.encodeTop(pass, count);
+    pass.end();
+    const topBytes = tops > 0 ? count * topRowBytes : 0;
+    const logitBytes = tops < count ? 4 * count * config.vocabSize : 0;
+    const copy = (from: string, to: string, bytes: number) => {
+      if (bytes > 0) encoder.copyBufferToBuffer(programs.buffer(from), 0, programs.buffer(to), 0, bytes);
+    };
+    copy('top', 'readTop', topBytes);
+    copy('logits', 'readLogits', logitBytes);
+    gpu.queue.submit([encoder.finish()]);
+    try {
+      if (count === 0) await gpu.queue.onSubmittedWorkDone();
+      await this.readBack('readTop', topBytes, (bytes) => fillTops(bytes, wanted, steps, config.vocabSize));
+      await this.readBack('readLogits', logitBytes, (bytes) => {
+        const logits = new Float32Array(bytes);
+        wanted.forEach(({ step, outputRow }, i) => {
+          if (wantsTop(steps[step])) return;
+          outputs[step]?.set(
+            logits.subarray(i * config.vocabSize, (i + 1) * config.vocabSize),
+            outputRow * config.vocabSize,
+          );
+        });
+      });
+    } catch (error) {
+      gpu.check();
+      throw error;
+    }
+    gpu.check();
+  }
+
+  private async readBack(name: string, bytes: number, use: (bytes: ArrayBuffer) => void): Promise<void> {
+    if (bytes === 0) return;
+    const buffer = this.programs.buffer(name);
+    await buffer.mapAsync(GPUMapMode.READ, 0, bytes);
+    try {
+      use(buffer.getMappedRange(0, bytes));
+    } finally {
+      buffer.unmap();
+    }
+    this.bytesReadBack += bytes;
+  }
+}
+
+function wantsTop(step: EngineStep | undefined): boolean {
+  return step?.top !== undefined && step.logits === 'last' && step.top.wanted <= maxTop;
+}
+
+/** @throws OneBitError internal where the GPU gave no finite number */
+function fillTops(bytes: ArrayBuffer, wanted: WantedRow[], steps: EngineStep[], vocabSize: number): void {
+  const words = new Uint32Array(bytes);
+  const floats = new Float32Array(bytes);
+  wanted.forEach(({ step }, i) => {
+    const top = steps[step]?.top;
+    if (top === undefined || !wantsTop(steps[step])) return;
+    const at = (i * topRowBytes) / 4;
+    top.logSumExp = floats[at] ?? NaN;
+    if (!Number.isFinite(top.logSumExp)) {
+      throw new OneBitError('internal', 'The GPU computed no finite logits: the driver may be faulty.');
+    }
+    const count = Math.min(top.wanted, vocabSize);
+    top.ids = Array.from({ length: count }, (_, n) => words[at + 2 + 2 * n] ?? 0);
+    top.logits = Array.from({ length: count }, (_, n) => floats[at + 3 + 2 * n] ?? 0);
+  });
+}
+
+function requireSupported({ kind, config }: Checkpoint): void {
+  if (kind === 'full') {
+    throw new OneBitError(
+      'unsupported',
+      'The GPU engine runs 1-bit checkpoints, and this one has full precision: use --device cpu, or quantize it first.',
+    );
+  }
+  if (config.headDim % 2 !== 0 || config.headDim > 256) {
+    throw new OneBitError(
+      'unsupported',
+      `The GPU engine has no attention for heads of ${config.headDim} elements (even, at most 256): use --device cpu.`,
+    );
+  }
+}

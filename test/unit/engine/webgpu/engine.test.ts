@@ -1,0 +1,136 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Checkpoint } from '../../../../server/checkpoint/checkpoint.ts';
+import { openCheckpoint } from '../../../../server/checkpoint/open-checkpoint.ts';
+import { PortableEngine } from '../../../../server/engine/cpu/portable-engine.ts';
+import type { Engine, TopLogits } from '../../../../server/engine/engine.ts';
+import { argmax } from '../../../../server/engine/sampler.ts';
+import { planGpuMemory } from '../../../../server/engine/webgpu/buffer-plan.ts';
+import { WebGpuEngine } from '../../../../server/engine/webgpu/webgpu-engine.ts';
+import type { GpuDevice } from '../../../../server/gpu/device.ts';
+import { writeRandomCheckpoint } from '../../../reference/random-checkpoint.ts';
+import { noSoftwareAdapter, softwareGpu } from '../../../reference/software-adapter.ts';
+
+// Inputs that fill no word of 32 signs, grouped queries of one kv head, biases, an odd vocabulary.
+describe.skipIf(noSoftwareAdapter !== undefined)('the WebGPU engine', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'webgpu-engine-'));
+  const contextLength = 160;
+  let gpu: GpuDevice;
+  let checkpoint: Checkpoint;
+  let engine: WebGpuEngine;
+  let portable: PortableEngine;
+  const tokens = Array.from({ length: 45 }, (_, i) => (i * 37 + 11) % 131);
+  const top = (wanted: number): TopLogits => ({ wanted, ids: [], logits: [], logSumExp: 0 });
+
+  beforeAll(async () => {
+    const { path } = writeRandomCheckpoint(join(folder, 'model'), {
+      layout: 'onebit',
+      hiddenSize: 72,
+      intermediateSize: 104,
+      heads: 3,
+      kvHeads: 1,
+      headDim: 24,
+      vocabSize: 131,
+      maxPositions: contextLength,
+      attentionBias: true,
+      mlpBias: true,
+    });
+    checkpoint = await openCheckpoint(path);
+    gpu = await softwareGpu();
+    engine = await WebGpuEngine.load(gpu, checkpoint, { contextLength, sequences: 3, exact: true });
+    portable = await PortableEngine.load(checkpoint, { contextLength, sequences: 3 });
+  });
+  afterAll(async () => {
+    await engine.dispose();
+    expect([gpu.ledger.count, gpu.ledger.bytes()]).toEqual([0, 0]);
+    gpu.destroy();
+    await portable.dispose();
+    await checkpoint.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  function expectNear(actual: Float32Array | undefined, expected: Float32Array | undefined): void {
+    expect(actual?.length).toBe(expected?.length);
+    const worst = expected?.reduce(
+      (most, value, i) => Math.max(most, Math.abs(value - (actual?.[i] ?? NaN))),
+      0,
+    );
+    expect(worst).toBeLessThan(1e-3);
+  }
+
+  it('gives the logits of the CPU engine: a prompt in tiles, then a batch of unequal sequences', async () => {
+    const run = async (it: Engine) => {
+      const [a, b, c] = [it.open(), it.open(), it.open()];
+      const [prompt] = await it.forward([{ sequence: a, tokens, logits: 'all' }]);
+      const [none] = await it.forward([{ sequence: b, tokens: tokens.slice(0, 3), logits: 'none' }]);
+      const batch = await it.forward([
+        { sequence: a, tokens: [5], logits: 'last' },
+        { sequence: b, tokens: [6, 7], logits: 'all' },
+        { sequence: c, tokens: [8], logits: 'last' },
+      ]);
+      a.truncate(20);
+      const [again] = await it.forward([{ sequence: a, tokens: [9], logits: 'last' }]);
+      expect([a.length, b.length, c.length, none?.length]).toEqual([21, 5, 1, 0]);
+      for (const sequence of [a, b, c]) sequence.dispose();
+      return [prompt, ...batch, again];
+    };
+    const expected = await run(portable);
+    const actual = await run(engine);
+    expected.forEach((logits, i) => expectNear(actual[i], logits));
+  });
+
+  it('chooses the same ids over 128 greedy tokens, and reads back less than 1 KB for each', async () => {
+    const [ours, reference] = [engine.open(), portable.open()];
+    let [token, expected] = [3, 3];
+    const before = engine.bytesReadBack;
+    for (let i = 0; i < 128; i++) {
+      const best = top(4);
+      const [none] = await engine.forward([{ sequence: ours, tokens: [token], logits: 'last', top: best }]);
+      expect(none).toHaveLength(0);
+      const [logits = new Float32Array()] = await portable.forward([
+        { sequence: reference, tokens: [expected], logits: 'last' },
+      ]);
+      token = best.ids[0] ?? -1;
+      expected = argmax(logits);
+      expect(token).toBe(expected);
+      expect(best.logits[0]).toBeCloseTo(logits[expected] ?? NaN, 2);
+    }
+    expect((engine.bytesReadBack - before) / 128).toBeLessThan(1024);
+    ours.dispose();
+    reference.dispose();
+  });
+
+  it('holds what was planned, and nothing more after a hundred steps', async () => {
+    const { parts, totalBytes } = planGpuMemory(checkpoint.config, contextLength, 3, true);
+    const report = engine.memory();
+    expect(report.device.kind).toBe('gpu');
+    for (const { part, bytes, plannedBytes } of report.parts) {
+      expect([part, bytes, plannedBytes]).toEqual([part, parts[part], parts[part]]);
+    }
+    expect(gpu.ledger.bytes()).toBe(totalBytes);
+    const { count } = gpu.ledger;
+    const sequence = engine.open();
+    for (let i = 0; i < 100; i++) {
+      sequence.truncate(i % 8);
+      await engine.forward([{ sequence, tokens: [i], logits: 'last', top: top(1) }]);
+    }
+    expect([gpu.ledger.count, gpu.ledger.bytes()]).toEqual([count, totalBytes]);
+    sequence.dispose();
+  });
+
+  it('refuses what it has no room for, and leaves the sequences as they were', async () => {
+    const sequence = engine.open();
+    await engine.forward([{ sequence, tokens: [1, 2], logits: 'none' }]);
+    const aborted = engine.forward([{ sequence, tokens: [1], logits: 'last' }], AbortSignal.abort());
+    await expect(aborted).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(
+      engine.forward([{ sequence, tokens: new Array<number>(contextLength).fill(1), logits: 'last' }]),
+    ).rejects.toMatchObject({ code: 'bad-request' });
+    expect(sequence.length).toBe(2);
+    engine.open();
+    engine.open();
+    expect(() => engine.open()).toThrow(/in use/);
+  });
+});
