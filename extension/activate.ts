@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { stateFolder } from '../server/protocol/discovery.ts';
 import { asOneBitError } from '../server/protocol/error.ts';
+import { tensorflowVariable } from '../server/protocol/training-backend.ts';
 import { JobFollower } from './commands/job-follower.ts';
 import { registerCommands } from './commands/register.ts';
 import { CompletionActivity } from './completion/activity.ts';
@@ -46,7 +47,11 @@ export function activate(context: vscode.ExtensionContext): void {
     completions,
     new StatusItem(link, watch, activity),
     vscode.languages.registerInlineCompletionItemProvider(completedDocuments, completions),
-    ...registerCommands({ link, watch, models, jobs, log }, existsSync(teacher) ? teacher : undefined),
+    ...registerCommands(
+      { link, watch, models, jobs, log },
+      existsSync(teacher) ? teacher : undefined,
+      cudaFolder(context),
+    ),
     vscode.commands.registerCommand('onebit.openPanel', () => OneBitPanel.show(context, shared)),
     OneBitPanel.registerSerializer(context, shared),
     vscode.workspace.onDidChangeConfiguration((event) => {
@@ -70,6 +75,11 @@ export async function deactivate(): Promise<void> {
   link = undefined;
 }
 
+/** Where *Install the CUDA Backend* puts it. */
+function cudaFolder(context: vscode.ExtensionContext): string {
+  return join(context.globalStorageUri.fsPath, 'cuda');
+}
+
 function serverStart(
   context: vscode.ExtensionContext,
 ): ReturnType<ConstructorParameters<typeof ServerLink>[0]['start']> {
@@ -80,6 +90,7 @@ function serverStart(
     // Electron behaves as Node under ELECTRON_RUN_AS_NODE, which the start sets.
     node: nodePath === '' ? process.execPath : nodePath,
     cli: context.asAbsolutePath(join('dist', 'onebit.mjs')),
+    environment: { [tensorflowVariable]: process.env[tensorflowVariable] ?? cudaFolder(context) },
     args: [
       ...['--model', model],
       ...['--device', device],

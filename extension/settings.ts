@@ -24,6 +24,8 @@ export interface Settings {
   distill: {
     /** 0 = the server's default. */
     minutes: number;
+    /** As `--backend` of `onebit distill` takes it. */
+    backend: string;
     /** `auto`: by the teacher's size. */
     preset: string;
     /** What differs from the preset, as the user wrote it. */
@@ -52,6 +54,7 @@ export function readSettings(): Settings {
     },
     distill: {
       minutes: of.get('distill.minutes', 0),
+      backend: of.get('distill.backend', 'auto').trim() || 'auto',
       preset: of.get('distill.preset', 'auto'),
       recipe: of.get('distill.recipe', {}),
     },

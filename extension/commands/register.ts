@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { asOneBitError } from '../../server/protocol/error.ts';
+import { installCudaBackend } from './install-cuda.ts';
 import { showMenu } from './menu.ts';
 import { chooseModel, useModel } from './model-commands.ts';
 import { startServer, stopServer, toggleCompletions } from './server-commands.ts';
@@ -7,7 +8,11 @@ import { distill, evaluate, quantize, type StarterTeacher } from './start-job.ts
 import type { WindowParts } from './window-parts.ts';
 
 /** The commands; what fails in one of them is shown once, with a way to the log. */
-export function registerCommands(parts: WindowParts, starter: StarterTeacher): vscode.Disposable[] {
+export function registerCommands(
+  parts: WindowParts,
+  starter: StarterTeacher,
+  cudaFolder: string,
+): vscode.Disposable[] {
   const command = (name: string, run: (argument: unknown) => Thenable<void> | void): vscode.Disposable =>
     vscode.commands.registerCommand(`onebit.${name}`, async (argument: unknown) => {
       try {
@@ -27,6 +32,7 @@ export function registerCommands(parts: WindowParts, starter: StarterTeacher): v
     command('quantize', (resource) => quantize(parts, starter, asFolder(resource))),
     command('distill', (resource) => distill(parts, starter, asFolder(resource))),
     command('evaluate', (resource) => evaluate(parts, starter, asFolder(resource))),
+    command('installCuda', () => installCudaBackend(parts, cudaFolder)),
     command('toggleCompletions', () => toggleCompletions()),
     command('showLog', () => parts.log.show()),
     command('showMenu', () => showMenu(parts)),

@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { z } from 'zod';
 import { outputOf, teacherCacheSchema, type Job, type JobSpec } from '../../server/protocol/job.ts';
 import { presetSchema, recipeSchema } from '../../server/protocol/recipe.ts';
+import { trainingBackendSchema } from '../../server/protocol/training-backend.ts';
 import { readSettings } from '../settings.ts';
 import { askCheckpoint, askFolder } from './choose-checkpoint.ts';
 import { checkCheckpointFolder, freeOutputFolder } from './checkpoint-folder.ts';
@@ -71,7 +72,11 @@ const distillSettingSchema = recipeSchema.partial().extend(teacherCacheSchema.sh
 
 /** What the settings say of a distillation. Throws an error for the user where they cannot be used. */
 function distillSettings(): Partial<DistillSpec> {
-  const { minutes, preset, recipe } = readSettings().distill;
+  const { minutes, backend, preset, recipe } = readSettings().distill;
+  const trains = trainingBackendSchema.safeParse(backend);
+  if (!trains.success) {
+    throw new Error(`The setting onebit.distill.backend cannot be used. ${z.prettifyError(trains.error)}`);
+  }
   const known = presetSchema.safeParse(preset);
   const own = distillSettingSchema.safeParse(recipe);
   if (!own.success) {
@@ -79,6 +84,7 @@ function distillSettings(): Partial<DistillSpec> {
   }
   return {
     ...(minutes > 0 ? { minutes } : {}),
+    ...(trains.data === 'auto' ? {} : { backend: trains.data }),
     ...(known.success ? { preset: known.data } : {}),
     ...own.data,
   };

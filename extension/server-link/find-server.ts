@@ -26,6 +26,8 @@ export interface StartServerOptions {
   cli: string;
   /** More arguments for `onebit serve`. */
   args?: string[];
+  /** Environment variables beside those of this process. */
+  environment?: Record<string, string>;
   /** Milliseconds until an unanswering start counts as failed (default 20 000). */
   timeoutMs?: number;
   signal?: AbortSignal;
@@ -143,7 +145,12 @@ class StartAttempt {
       cwd: options.stateFolder,
       windowsHide: true,
       stdio: ['ignore', log, log],
-      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', ONEBIT_STATE: options.stateFolder },
+      env: {
+        ...process.env,
+        ...options.environment,
+        ELECTRON_RUN_AS_NODE: '1',
+        ONEBIT_STATE: options.stateFolder,
+      },
     });
     closeSync(log);
     child.once('error', (error) => {

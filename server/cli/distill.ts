@@ -60,7 +60,6 @@ export function register(program: Command): void {
     const signal = processSignal();
     // Loaded here: the other commands start without the training graph.
     const { distillStudent } = await import('../distill/distill-student.ts');
-    await startBackend(args.threads);
     const teacher = modelFolder(args.teacher);
     const student = args.student === undefined ? undefined : modelFolder(args.student);
     const checkpoint = await openCheckpoint(teacher, signal);
@@ -78,6 +77,8 @@ export function register(program: Command): void {
     }
     const data = dataOptionsOf(args, checkpoint.config.maxPositions);
     const run = await prepareRun(args, [teacher, student]);
+    const backend = await startBackend(args, run);
+    const { option, description, reasons } = backend;
     const result = await distillStudent(
       {
         teacher,
@@ -96,9 +97,10 @@ export function register(program: Command): void {
         trainer: trainerOptionsOf(args, recipe, data.window, 1000),
         output: args.output,
         run,
+        backend: { option, description, reasons },
       },
       { signal, onProgress: progressOutput(args.progress) },
-    );
+    ).finally(() => backend.dispose());
     if (args.json) {
       const peakRssBytes = process.resourceUsage().maxRSS * 1024;
       process.stdout.write(`${JSON.stringify({ ...result, peakRssBytes })}\n`);

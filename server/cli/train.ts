@@ -47,9 +47,10 @@ export function register(program: Command): void {
     const recipe = recipeOf(args, scratchRecipe);
     // Loaded here: the other commands start without the training graph.
     const { trainModel } = await import('../distill/train-model.ts');
-    await startBackend(args.threads);
     const data = dataOptionsOf(args, args.positions);
     const run = await prepareRun(args, [args.tokenizer]);
+    const backend = await startBackend(args, run);
+    const { option, description, reasons } = backend;
     const result = await trainModel(
       {
         shape: {
@@ -69,9 +70,10 @@ export function register(program: Command): void {
         recompute: recipe.recompute,
         output: args.output,
         run,
+        backend: { option, description, reasons },
       },
       { signal, onProgress: progressOutput(args.progress) },
-    );
+    ).finally(() => backend.dispose());
     if (args.json) {
       const peakRssBytes = process.resourceUsage().maxRSS * 1024;
       process.stdout.write(`${JSON.stringify({ ...result, peakRssBytes })}\n`);

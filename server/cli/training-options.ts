@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import { checkOutputFolder } from '../checkpoint/output-folder.ts';
+import type { ChosenBackend } from '../distill/backend/choose-backend.ts';
 import type { InfillSplit } from '../distill/data/infill-transform.ts';
 import { RunFolder } from '../distill/run-state.ts';
 import type { TrainerOptions } from '../distill/trainer.ts';
@@ -9,6 +10,7 @@ import { nativeAddon } from '../native/addon.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { defaultRunFolder } from '../protocol/job.ts';
 import type { OptimizerRecipe } from '../protocol/recipe.ts';
+import { trainingBackendSchema } from '../protocol/training-backend.ts';
 import { integer, number } from './arguments.ts';
 
 /** What `train` and `distill` have in common beside the recipe, as commander parses it. */
@@ -33,6 +35,7 @@ export interface TrainingArguments {
   measurements: number;
   memoryCheck: boolean;
   threads?: number;
+  backend: string;
   progress: 'auto' | 'json' | 'none';
   json: boolean;
 }
@@ -79,11 +82,25 @@ export function addTrainingOptions(command: Command): Command {
     .option('--no-memory-check', 'train even if the estimate says that memory will not do')
     .option('--threads <n>', 'threads of the kernels (default: one a core)', integer(1, 1024))
     .addOption(
+      new Option(
+        '--backend <name>',
+        'what trains: auto, native, webgpu, webgpu:<part of a GPU’s name> or tensorflow (CUDA)',
+      )
+        .default('auto')
+        .argParser(trainingBackend),
+    )
+    .addOption(
       new Option('--progress <how>', 'how progress is shown')
         .choices(['auto', 'json', 'none'])
         .default('auto'),
     )
     .option('--json', 'print the result as one line of JSON, the last one', false);
+}
+
+function trainingBackend(text: string): string {
+  const parsed = trainingBackendSchema.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError(parsed.error.issues[0]?.message ?? 'Not a backend.');
+  return parsed.data;
 }
 
 /**
@@ -166,10 +183,28 @@ export function trainerOptionsOf(
   };
 }
 
-/** Switches tfjs to the fastest backend there is here; a notice about a slow one goes to standard error. */
-export async function startBackend(threads: number | undefined): Promise<void> {
-  if (threads !== undefined) nativeAddon()?.setThreads(threads);
+/**
+ * Switches tfjs to what trains here, and says on standard error which and why. A run that was begun keeps its
+ * backend unless another is asked for; then, or where it is gone, it says that the curve will differ. The
+ * caller disposes it.
+ */
+export async function startBackend(args: TrainingArguments, run: string): Promise<ChosenBackend> {
+  if (args.threads !== undefined) nativeAddon()?.setThreads(args.threads);
   const { chooseBackend } = await import('../distill/backend/choose-backend.ts');
-  const { notice } = await chooseBackend();
-  if (notice !== undefined) process.stderr.write(`onebit: ${notice}\n`);
+  const before = await RunFolder.backendOf(run);
+  const kept = args.backend === 'auto' ? before?.option : undefined;
+  const chosen = await chooseBackend(kept ?? args.backend).catch((error: unknown) => {
+    if (kept === undefined) throw error;
+    return chooseBackend('auto');
+  });
+  const lines = [`trains on ${[`${chosen.description}.`, ...chosen.reasons].join(' ')}`];
+  if (chosen.notice !== undefined) lines.push(chosen.notice);
+  if (before !== undefined && before.option !== chosen.option) {
+    lines.push(
+      `The run so far was trained on ${before.description}: its numbers are rounded otherwise, so the curve will ` +
+        'differ a little from that of an undisturbed run.',
+    );
+  }
+  if (args.progress !== 'none') for (const line of lines) process.stderr.write(`onebit: ${line}\n`);
+  return chosen;
 }

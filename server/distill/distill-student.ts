@@ -16,7 +16,7 @@ import { checkTrainingMemory } from './memory/memory-estimate.ts';
 import { CompletionSample } from './measure/completion-sample.ts';
 import { checkStudent } from './check-student.ts';
 import { checkTokenizers } from './check-tokenizers.ts';
-import { RunFolder } from './run-state.ts';
+import { RunFolder, type RunBackend } from './run-state.ts';
 import { studentFromRun } from './student-from-run.ts';
 import { studentFromCheckpoint, studentFromTeacher } from './student-start.ts';
 import { fingerprintOf, TeacherCache, type CachedTarget, type TeacherCacheOptions } from './teacher-cache.ts';
@@ -41,6 +41,8 @@ export interface DistillOptions {
   trainer: Omit<TrainerOptions, 'phase'>;
   output: string;
   run: string;
+  /** What it trains on, for run.json. */
+  backend?: RunBackend;
 }
 
 export interface DistillResult {
@@ -94,7 +96,7 @@ export async function distillStudent(
     const { parameters } = student;
 
     const definition = definitionOf(options, data);
-    const run = await RunFolder.open(options.run, definition);
+    const run = await RunFolder.open(options.run, definition, options.backend);
     const perplexity = (signal?: AbortSignal) => heldOutPerplexity(config, parameters, data.heldOut, signal);
     const teacherPerplexity = await heldOutPerplexity(config, teacher, data.heldOut, context.signal);
     const startPerplexity = await perplexity(context.signal);

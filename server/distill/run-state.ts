@@ -3,6 +3,8 @@ import { appendFile, mkdir, open, readFile, readdir, rm, statfs, writeFile } fro
 import { join } from 'node:path';
 import { exists } from '../checkpoint/json-file.ts';
 import { OneBitError, asOneBitError } from '../protocol/error.ts';
+import { z } from '../protocol/schema.ts';
+import { trainingBackendSchema } from '../protocol/training-backend.ts';
 import { metricSchema, type Metric } from '../protocol/job.ts';
 import { identify, processIdentitySchema, whetherRuns } from '../process-identity.ts';
 import {
@@ -33,10 +35,15 @@ export class RunFolder {
   ) {}
 
   /**
-   * Opens or begins a run. `definition` is everything that its curve depends on.
+   * Opens or begins a run. `definition` is everything that its curve depends on, but for rounding: `backend`, what
+   * it trains on now, is written beside it and may change.
    * Throws bad-request if the folder holds a run of another definition (the message names the field).
    */
-  static async open(path: string, definition: Record<string, unknown>): Promise<RunFolder> {
+  static async open(
+    path: string,
+    definition: Record<string, unknown>,
+    backend?: RunBackend,
+  ): Promise<RunFolder> {
     const run = new RunFolder(path, hashOf(definition));
     try {
       await mkdir(run.checkpoints, { recursive: true });
@@ -47,10 +54,10 @@ export class RunFolder {
         if (error.code === 'ENOENT') return undefined;
         throw error;
       });
-      if (text === undefined) {
-        await writeWhole(file, `${JSON.stringify(definition, null, 2)}\n`);
-      } else {
-        compareDefinitions(path, text, definition);
+      if (text !== undefined) compareDefinitions(path, text, definition);
+      const before = text === undefined ? undefined : backendIn(text);
+      if (text === undefined || (backend !== undefined && before?.option !== backend.option)) {
+        await writeWhole(file, `${JSON.stringify({ ...definition, backend }, null, 2)}\n`);
       }
     } catch (error) {
       throw asOneBitError(error, path);
@@ -61,6 +68,11 @@ export class RunFolder {
   /** Whether a run was begun in that folder. */
   static async isBegun(path: string): Promise<boolean> {
     return exists(join(path, 'run.json'));
+  }
+
+  /** What the run in that folder trained on last; undefined where there is none, or it did not say. */
+  static async backendOf(path: string): Promise<RunBackend | undefined> {
+    return backendIn(await readFile(join(path, 'run.json'), 'utf8').catch(() => ''));
   }
 
   /** Throws everything of an earlier run away. @throws busy (a process works on it) */
@@ -195,6 +207,24 @@ export class RunFolder {
   }
 }
 
+/** What a run trains on, in its run.json. */
+const runBackendSchema = z.object({
+  /** As `--backend` takes it. */
+  option: trainingBackendSchema,
+  description: z.string(),
+  /** Why it is not one that `auto` would rather take. */
+  reasons: z.array(z.string()),
+});
+export type RunBackend = z.infer<typeof runBackendSchema>;
+
+function backendIn(text: string): RunBackend | undefined {
+  try {
+    return z.object({ backend: runBackendSchema }).parse(JSON.parse(text)).backend;
+  } catch {
+    return undefined; // Of an earlier version, or damaged, which is said elsewhere.
+  }
+}
+
 /** Which process works on the run. */
 const processFile = 'process.json';
 /** The runs of the block-wise start, in the folder of the whole run. */
@@ -234,6 +264,7 @@ function compareDefinitions(path: string, text: string, definition: Record<strin
       cause: error,
     });
   }
+  delete before['backend'];
   const now = JSON.parse(JSON.stringify(definition)) as Record<string, unknown>;
   for (const field of new Set([...Object.keys(before), ...Object.keys(now)])) {
     const [was, is] = [JSON.stringify(before[field]), JSON.stringify(now[field])];

@@ -9,7 +9,7 @@ import { crossEntropy } from './ops/index.ts';
 import { allTrained, checkTrainingMemory } from './memory/memory-estimate.ts';
 import { CompletionSample } from './measure/completion-sample.ts';
 import { disposeParameters, initialParameters } from './parameters.ts';
-import { RunFolder } from './run-state.ts';
+import { RunFolder, type RunBackend } from './run-state.ts';
 import { openTrainingData, type DataOptions, type TrainingData } from './data/training-data.ts';
 import { runTraining, type Batch, type TrainerOptions } from './trainer.ts';
 import { writeFullModel } from './write-model.ts';
@@ -25,6 +25,8 @@ export interface TrainModelOptions {
   recompute: OptimizerRecipe['recompute'];
   output: string;
   run: string;
+  /** What it trains on, for run.json. */
+  backend?: RunBackend;
 }
 
 export interface TrainModelResult {
@@ -62,12 +64,13 @@ export async function trainModel(
     { config, kind: 'train', parts: allTrained, recompute: options.recompute, batch, microBatch, window },
     { refuse, onProgress: context.onProgress },
   );
-  const run = await RunFolder.open(options.run, {
+  const definition = {
     kind: 'train',
     ...curveOf(options.data, options.trainer, data),
     recompute: options.recompute,
     config,
-  });
+  };
+  const run = await RunFolder.open(options.run, definition, options.backend);
   const parameters = initialParameters(config, options.data.seed);
   try {
     const count = [...parameters.values()].reduce((sum, variable) => sum + variable.size, 0);

@@ -1,6 +1,7 @@
 import type { Metric } from '../protocol/job.ts';
 import { OneBitError, asOneBitError } from '../protocol/error.ts';
 import type { OnProgress, Progress, Sample } from '../protocol/progress.ts';
+import { releaseIdleMemory } from './backend/backend-memory.ts';
 import { tf } from './backend/tfjs.ts';
 import { adamStep, clipScale, gradientNorm, type AdamMoments } from './ops/index.ts';
 import { variableOf, type Parameters } from './parameters.ts';
@@ -153,6 +154,7 @@ export async function runTraining<Target>(
         if (flips !== undefined) metric.signFlips = await flips.measure();
         const isFirst = !metrics.some(({ sample }) => sample !== undefined);
         if (task.sample !== undefined) metric.sample = await task.sample(isFirst);
+        releaseIdleMemory();
       }
       await run.addMetric(metric);
       metrics.push(metric);

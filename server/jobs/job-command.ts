@@ -59,6 +59,7 @@ export function jobArguments(spec: JobSpec, folder: string): string[] {
     ['--teacher-cache', spec.teacherCache],
     ['--teacher-cache-top', spec.teacherCacheTop],
     ['--teacher-cache-windows', spec.teacherCacheWindows],
+    ['--backend', spec.backend],
     ['--preset', spec.preset],
     ...recipeSchema.keyof().options.map((field) => [flagOf(field), spec[field]] as const),
   ];

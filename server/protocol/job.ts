@@ -1,6 +1,7 @@
 import { z } from './schema.ts';
 import { metricSchema, progressSchema } from './progress.ts';
 import { presetSchema, recipeSchema } from './recipe.ts';
+import { trainingBackendSchema } from './training-backend.ts';
 
 export { metricSchema, type Metric } from './progress.ts';
 
@@ -44,6 +45,8 @@ export const jobSpecSchema = z.discriminatedUnion('kind', [
     window: z.number().int().min(8).max(131_072).optional(),
     seed: z.number().int().min(0).optional(),
     ...teacherCacheSchema.shape,
+    /** What trains (docs/distillation.md); chosen by the server when absent. */
+    backend: trainingBackendSchema.optional(),
     /** Defaults of the recipe; chosen by the teacher's size when absent. */
     preset: presetSchema.optional(),
     /** What differs from the preset. */

@@ -4,7 +4,7 @@ import type { OptimizerRecipe } from '../../protocol/recipe.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
 import { hasKernel } from '../ops/fused.ts';
 import type { TrainedParts } from '../trained-parts.ts';
-import { availableMemory } from '../../available-memory.ts';
+import { trainingMemory } from '../backend/backend-memory.ts';
 
 export interface TrainingSize {
   config: ModelConfig;
@@ -17,7 +17,7 @@ export interface TrainingSize {
   batch: number;
   microBatch: number;
   window: number;
-  /** The backend has kernels for the fused operations (`native`). */
+  /** The backend has kernels for the fused operations (`native`, `webgpu`). */
   fused: boolean;
 }
 
@@ -113,7 +113,7 @@ export async function checkTrainingMemory(
   available?: number,
 ): Promise<void> {
   const parts = estimateTrainingMemory({ ...size, fused: hasKernel('OneBitSignLinear') });
-  const free = available ?? (await availableMemory());
+  const free = available ?? (await trainingMemory()) ?? Infinity;
   const needed = sum(Object.values(parts));
   const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
   const listed = Object.entries(parts)
@@ -133,7 +133,8 @@ export async function checkTrainingMemory(
   options.onProgress?.({
     phase: 'memory',
     done: rss + needed,
-    total: rss + free,
+    // A GPU may not say how much memory it has: then no total is known.
+    total: Number.isFinite(free) ? rss + free : 0,
     unit: 'bytes',
     message: `about ${megabytes(rss + needed)} at the peak: ${listed}`,
   });

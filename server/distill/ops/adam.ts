@@ -92,8 +92,15 @@ export function gradientNorm(gradients: readonly tf.Tensor[]): tf.Scalar {
     const squares = gradients.map((gradient) =>
       native ? at(runKernel('OneBitSquaredNorm', { x: gradient }), 0) : tf.sum(tf.square(gradient)),
     );
-    return tf.sqrt(tf.addN(squares)) as tf.Scalar;
+    return tf.sqrt(total(squares)) as tf.Scalar;
   });
+}
+
+/** The sum in this order, a few at a time: a GPU's shader takes no more than eight tensors for sure. */
+function total([first = tf.scalar(0), ...rest]: tf.Tensor[]): tf.Tensor {
+  let sum = first;
+  for (let i = 0; i < rest.length; i += 6) sum = tf.addN([sum, ...rest.slice(i, i + 6)]);
+  return sum;
 }
 
 /** The factor that brings a gradient of this norm down to `limit`; 1 if it is below, or if limit is 0 (no clipping). */

@@ -1,10 +1,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { chooseBackend } from '../../../server/distill/backend/choose-backend.ts';
 import { tf } from '../../../server/distill/backend/tfjs.ts';
-import {
-  registerWebgpuBackend,
-  TrainingWebgpuBackend,
-} from '../../../server/distill/backend/webgpu/webgpu-backend.ts';
+import { registerWebgpuBackend } from '../../../server/distill/backend/webgpu/register-webgpu.ts';
+import { TrainingWebgpuBackend } from '../../../server/distill/backend/webgpu/webgpu-backend.ts';
 import { noSoftwareAdapter, softwareGpu } from '../../reference/software-adapter.ts';
 import { evaluate, expectAgreement, randomArray } from './gradient-check.ts';
 import { opCases } from './op-cases.ts';

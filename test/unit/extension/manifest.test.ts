@@ -30,6 +30,7 @@ test('the commands have the names that people look for', () =>
     'OneBit: Quantize Checkpoint to 1 Bit (SVID)',
     'OneBit: Distill a 1-Bit Student',
     'OneBit: Compare Models',
+    'OneBit: Install the CUDA Backend',
     'OneBit: Open Panel',
     'OneBit: Toggle Completions',
     'OneBit: Show Log',

@@ -1,0 +1,30 @@
+// y = (z − mean) · inverse of each row, inverse = 1 / sqrt(variance + eps). A workgroup a row.
+
+struct Sizes { rows: u32, width: u32, eps: f32 }
+
+@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read_write> inverse: array<f32>;
+@group(0) @binding(2) var<storage, read> z: array<f32>;
+@group(0) @binding(3) var<uniform> sizes: Sizes;
+
+@compute @workgroup_size(lanes)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = group.y * groups.x + group.x;
+  if (row >= sizes.rows) { return; }
+  let first = row * sizes.width;
+  var sum = 0.0;
+  for (var i = lane; i < sizes.width; i = i + lanes) { sum = sum + z[first + i]; }
+  let mean = sum_of_lanes(sum, lane) / f32(sizes.width);
+  var squares = 0.0;
+  for (var i = lane; i < sizes.width; i = i + lanes) {
+    let centred = z[first + i] - mean;
+    squares = squares + centred * centred;
+  }
+  let scale = 1.0 / sqrt(sum_of_lanes(squares, lane) / f32(sizes.width) + sizes.eps);
+  for (var i = lane; i < sizes.width; i = i + lanes) { y[first + i] = (z[first + i] - mean) * scale; }
+  if (lane == 0u) { inverse[row] = scale; }
+}
