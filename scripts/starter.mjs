@@ -2,7 +2,7 @@
 // its 1-bit student by `onebit distill`, and their model card. Both runs resume when this is run again.
 //
 //   npm run starter -- --data train.jsonl.gz --held-out valid.jsonl.gz [--card card.json]
-//     [--work folder] [--teacher-minutes 72] [--student-minutes 100] [--round-minutes 18]
+//     [--work folder] [--teacher-minutes 72] [--student-minutes 100]
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -19,7 +19,6 @@ const { values } = parseArgs({
     work: { type: 'string', default: join(root, 'test', 'output', 'starter') },
     'teacher-minutes': { type: 'string', default: '72' },
     'student-minutes': { type: 'string', default: '100' },
-    'round-minutes': { type: 'string', default: '18' },
   },
 });
 if (values.data === undefined || values['held-out'] === undefined) {
@@ -36,19 +35,13 @@ const teacherOptions = [
   ...'--measurements 8 --infill-rate 0.5'.split(' '),
 ];
 const studentOptions = '--preset small --measurements 8 --infill-rate 0'.split(' ');
-// A second round from the first one's latent weights.
-const roundOptions = [...studentOptions, ...'--learning-rate 0.0006 --seed 1'.split(' ')];
 const teacher = onebit('train', [
   ...[...text, '--tokenizer', join(starter, 'teacher'), '--output', join(work, 'teacher')],
   ...['--minutes', values['teacher-minutes'], ...teacherOptions],
 ]);
-const firstRound = onebit('distill', [
-  ...[...text, '--teacher', join(work, 'teacher'), '--output', join(work, 'first-round')],
-  ...['--minutes', values['student-minutes'], ...studentOptions],
-]);
 const student = onebit('distill', [
   ...[...text, '--teacher', join(work, 'teacher'), '--output', join(work, 'student')],
-  ...['--student', join(work, 'first-round.run'), '--minutes', values['round-minutes'], ...roundOptions],
+  ...['--minutes', values['student-minutes'], ...studentOptions],
 ]);
 for (const name of ['teacher', 'student']) {
   rmSync(join(starter, name), { recursive: true, force: true });
@@ -92,11 +85,11 @@ output went into them.
 | what | LlamaForCausalLM, fp16 | its 1-bit OneBit student |
 | weights | ${size('teacher')} | ${size('student')} |
 | made by | \`onebit train\` | \`onebit distill\` |
-| steps | ${teacher.steps} | ${firstRound.steps} + ${student.steps} |
-| tokens | ${millions(teacher.tokens)} | ${millions(firstRound.tokens)} + ${millions(student.tokens)} |
-| time | ${minutes(teacher.seconds)} | ${minutes(firstRound.seconds)} + ${minutes(student.seconds)} |
+| steps | ${teacher.steps} | ${student.steps} |
+| tokens | ${millions(teacher.tokens)} | ${millions(student.tokens)} |
+| time | ${minutes(teacher.seconds)} | ${minutes(student.seconds)} |
 | loss | language model | KL ${recipe.klWeight} · hidden states ${round(recipe.hiddenWeight)} · language model ${recipe.lmWeight} |
-| held-out perplexity | ${ppl.teacher.toFixed(2)} | ${ppl.student.toFixed(2)} (SVID alone: ${firstRound.perplexity.start.toFixed(0)}, after one round: ${ppl.start.toFixed(2)}) |
+| held-out perplexity | ${ppl.teacher.toFixed(2)} | ${ppl.student.toFixed(2)} (SVID alone: ${ppl.start.toFixed(0)}) |
 
 Shape: ${(teacher.parameters / 1e6).toFixed(2)} M parameters, hidden ${config.hidden_size}, FFN ${config.intermediate_size}, ${config.num_hidden_layers} layers,
 ${config.num_attention_heads} heads, ${config.num_key_value_heads} key/value heads, tied embeddings, ${config.max_position_embeddings} positions; byte-level BPE of ${config.vocab_size}
@@ -113,11 +106,10 @@ Models of this size infill badly, so the student learned to continue text: its t
 
     npm run starter -- --data train.jsonl.gz --held-out valid.jsonl.gz --card card.json
 
-The data files are lines of \`{"path", "text"}\`. Options of the three runs:
+The data files are lines of \`{"path", "text"}\`. Options of the two runs:
 
     onebit train ${teacherOptions.join(' ')} --minutes ${values['teacher-minutes']}
     onebit distill ${studentOptions.join(' ')} --minutes ${values['student-minutes']}
-    onebit distill --student first-round.run ${roundOptions.join(' ')} --minutes ${values['round-minutes']}
 
 ## Data
 
