@@ -1,5 +1,11 @@
 import type { GpuDevice } from '../../gpu/device.ts';
-import { maxDecodeRows, planBuffers, type GpuEngineShape, type PlannedBuffer } from './buffer-plan.ts';
+import {
+  maxDecodeRows,
+  maxTop,
+  planBuffers,
+  type GpuEngineShape,
+  type PlannedBuffer,
+} from './buffer-plan.ts';
 import { CompiledProgram, PipelineCache } from './compiled-program.ts';
 import { kernelVariant } from './kernel-source.ts';
 import { headProgram, layersProgram, topProgram } from './step-program.ts';
@@ -23,7 +29,7 @@ export class ModelPrograms {
     private readonly decode: ReadonlyMap<number, CompiledProgram>,
     private readonly prefill: CompiledProgram,
     private readonly head: ReadonlyMap<number, CompiledProgram>,
-    private readonly top: CompiledProgram,
+    private readonly top: ReadonlyMap<number, CompiledProgram>,
   ) {}
 
   /** @throws OneBitError out-of-memory, with nothing left on the device */
@@ -45,7 +51,10 @@ export class ModelPrograms {
           head.set(batch, await CompiledProgram.compile(headProgram(shape, batch), cache));
         }
         const prefill = await CompiledProgram.compile(layersProgram(shape, 'prefill'), cache);
-        const top = await CompiledProgram.compile(topProgram(shape), cache);
+        const top = new Map<number, CompiledProgram>();
+        for (const count of [1, maxTop]) {
+          top.set(count, await CompiledProgram.compile(topProgram(shape, count), cache));
+        }
         return new ModelPrograms(gpu, buffers, decode, prefill, head, top);
       });
     } catch (error) {
@@ -70,9 +79,12 @@ export class ModelPrograms {
     fitting(this.head, rows).encode(pass, rows);
   }
 
-  /** The most likely tokens of the first so many rows of logits. */
-  encodeTop(pass: GPUComputePassEncoder, rows: number): void {
-    this.top.encode(pass, rows);
+  /**
+   * The `top` most likely tokens (1 or maxTop) of the first so many rows of logits, each row [1 + top] pairs: the
+   * logarithm of the sum of exp(logit), then id and logit.
+   */
+  encodeTop(pass: GPUComputePassEncoder, rows: number, top: 1 | typeof maxTop): void {
+    this.top.get(top)?.encode(pass, rows);
   }
 
   /** Destroys the buffers and submits once: only then their memory goes back. */

@@ -194,10 +194,10 @@ export function headProgram({ config }: GpuEngineShape, batch: number, limit?: n
   }));
 }
 
-/** The dispatches that find the most likely tokens of the rows of `logits`. */
-export function topProgram({ config }: GpuEngineShape): Dispatch[] {
+/** The dispatches that find the `top` (1 or maxTop) most likely tokens of the rows of `logits`. */
+export function topProgram({ config }: GpuEngineShape, top = maxTop): Dispatch[] {
   const blocks = Math.ceil(config.vocabSize / topBlockTokens);
-  const constants = { WORKGROUP: lanes.row, SUMS: 1, BLOCKS: blocks, TOP: maxTop };
+  const constants = { WORKGROUP: lanes.row, SUMS: 1, BLOCKS: blocks, TOP: top };
   return [
     {
       kernel: 'top-block',

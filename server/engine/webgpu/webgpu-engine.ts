@@ -15,7 +15,6 @@ import {
   maxTop,
   planBuffers,
   planGpuMemory,
-  topRowBytes,
   type GpuEngineShape,
 } from './buffer-plan.ts';
 import { GpuSequences, type GpuSequence } from './gpu-sequences.ts';
@@ -83,7 +82,7 @@ export class WebGpuEngine implements Engine {
     onProgress?: OnProgress,
   ): Promise<WebGpuEngine> {
     const { config } = checkpoint;
-    requireSupported(checkpoint);
+    requireRunnable(checkpoint);
     const { contextLength, sequences, exact = false } = options;
     const shape: GpuEngineShape = { config, contextLength, sequences, exact };
     throwIfCancelled(signal);
@@ -218,6 +217,7 @@ export class WebGpuEngine implements Engine {
     const { gpu, programs, config } = this;
     const count = wanted.length;
     const tops = wanted.filter(({ step }) => wantsTop(steps[step])).length;
+    const top = wanted.every(({ step }) => (steps[step]?.top?.wanted ?? 1) <= 1) ? 1 : maxTop;
     if (count > 0) {
       wanted.forEach(({ row }, i) => (this.inputs.wanted[i] = row));
       // Rows beyond the wanted ones are computed and thrown away: they have to exist.
@@ -228,9 +228,9 @@ export class WebGpuEngine implements Engine {
     const pass = encoder.beginComputePass();
     if (rows > 0) programs.encodeLayers(pass, rows);
     if (count > 0) programs.encodeHead(pass, count);
-    if (tops > 0) programs.encodeTop(pass, count);
+    if (tops > 0) programs.encodeTop(pass, count, top);
     pass.end();
-    const topBytes = tops > 0 ? count * topRowBytes : 0;
+    const topBytes = tops > 0 ? count * 8 * (1 + top) : 0;
     const logitBytes = tops < count ? 4 * count * config.vocabSize : 0;
     const copy = (from: string, to: string, bytes: number) => {
       if (bytes > 0) encoder.copyBufferToBuffer(programs.buffer(from), 0, programs.buffer(to), 0, bytes);
@@ -240,7 +240,9 @@ export class WebGpuEngine implements Engine {
     gpu.queue.submit([encoder.finish()]);
     try {
       if (count === 0) await gpu.queue.onSubmittedWorkDone();
-      await this.readBack('readTop', topBytes, (bytes) => fillTops(bytes, wanted, steps, config.vocabSize));
+      await this.readBack('readTop', topBytes, (bytes) =>
+        fillTops(bytes, wanted, steps, Math.min(top, config.vocabSize)),
+      );
       await this.readBack('readLogits', logitBytes, (bytes) => {
         const logits = new Float32Array(bytes);
         wanted.forEach(({ step, outputRow }, i) => {
@@ -276,24 +278,25 @@ function wantsTop(step: EngineStep | undefined): boolean {
 }
 
 /** @throws OneBitError internal where the GPU gave no finite number */
-function fillTops(bytes: ArrayBuffer, wanted: WantedRow[], steps: EngineStep[], vocabSize: number): void {
+function fillTops(bytes: ArrayBuffer, wanted: WantedRow[], steps: EngineStep[], found: number): void {
   const words = new Uint32Array(bytes);
   const floats = new Float32Array(bytes);
   wanted.forEach(({ step }, i) => {
     const top = steps[step]?.top;
     if (top === undefined || !wantsTop(steps[step])) return;
-    const at = (i * topRowBytes) / 4;
+    const at = (i * bytes.byteLength) / wanted.length / 4;
     top.logSumExp = floats[at] ?? NaN;
     if (!Number.isFinite(top.logSumExp)) {
       throw new OneBitError('internal', 'The GPU computed no finite logits: the driver may be faulty.');
     }
-    const count = Math.min(top.wanted, vocabSize);
+    const count = Math.min(top.wanted, found);
     top.ids = Array.from({ length: count }, (_, n) => words[at + 2 + 2 * n] ?? 0);
     top.logits = Array.from({ length: count }, (_, n) => floats[at + 3 + 2 * n] ?? 0);
   });
 }
 
-function requireSupported({ kind, config }: Checkpoint): void {
+/** @throws OneBitError unsupported for a model that this engine has no kernels for */
+export function requireRunnable({ kind, config }: Pick<Checkpoint, 'kind' | 'config'>): void {
   if (kind === 'full') {
     throw new OneBitError(
       'unsupported',

@@ -15,11 +15,11 @@ fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
       sortLogits[i] = logits[group.y * VOCABULARY + token];
     }
   }
-  sortTokensByLogit(lanes.index);
+  bringTopToFront(lanes.index);
   let largest = sortLogits[0];
   var part = array<f32, SUMS>();
-  for (var i = lanes.index; i < SORTED; i += WORKGROUP) {
-    part[0] += select(exp(sortLogits[i] - largest), 0.0, sortTokens[i] == NO_TOKEN);
+  for (var token = group.x * SORTED + lanes.index; token < min(VOCABULARY, (group.x + 1u) * SORTED); token += WORKGROUP) {
+    part[0] += exp(logits[group.y * VOCABULARY + token] - largest);
   }
   let sum = workgroupSums(part, lanes)[0];
   let block = group.y * BLOCKS + group.x;

@@ -26,7 +26,7 @@ fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
         sortLogits[i] = bitcast<f32>(candidate.y);
       }
     }
-    sortTokensByLogit(lanes.index);
+    bringTopToFront(lanes.index);
   }
   let largest = sortLogits[0];
   var part = array<f32, SUMS>();

@@ -10,6 +10,24 @@ fn comesFirst(logitA: f32, tokenA: u32, logitB: f32, tokenB: u32) -> bool {
   return logitA > logitB || (logitA == logitB && tokenA < tokenB);
 }
 
+/// The first TOP places hold the first TOP of all, in order.
+fn bringTopToFront(lane: u32) {
+  if (TOP > 1u) {
+    sortTokensByLogit(lane);
+    return;
+  }
+  workgroupBarrier();
+  for (var half = SORTED / 2u; half > 0u; half /= 2u) {
+    for (var i = lane; i < half; i += 256u) {
+      if (comesFirst(sortLogits[i + half], sortTokens[i + half], sortLogits[i], sortTokens[i])) {
+        sortLogits[i] = sortLogits[i + half];
+        sortTokens[i] = sortTokens[i + half];
+      }
+    }
+    workgroupBarrier();
+  }
+}
+
 fn sortTokensByLogit(lane: u32) {
   workgroupBarrier();
   for (var size = 2u; size <= SORTED; size *= 2u) {
