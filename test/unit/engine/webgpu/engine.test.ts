@@ -15,7 +15,8 @@ import { writeRandomCheckpoint } from '../../../reference/random-checkpoint.ts';
 import { noSoftwareAdapter, residentBytes, softwareGpu } from '../../../reference/software-adapter.ts';
 
 // Inputs that fill no word of 32 signs, grouped queries of one kv head, biases, an odd vocabulary.
-describe.skipIf(noSoftwareAdapter !== undefined)('the WebGPU engine', () => {
+// SwiftShader shares the machine's cores with whatever else runs there: the time limit is a wide one.
+describe.skipIf(noSoftwareAdapter !== undefined)('the WebGPU engine', { timeout: 300_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'webgpu-engine-'));
   const contextLength = 160;
   let gpu: GpuDevice;
@@ -87,7 +88,7 @@ describe.skipIf(noSoftwareAdapter !== undefined)('the WebGPU engine', () => {
     let [token, expected] = [3, 3];
     const before = engine.bytesReadBack;
     for (let i = 0; i < 128; i++) {
-      const best = top(i < 120 ? 1 : 4);
+      const best = top(i < 125 ? 1 : 4);
       const [none] = await engine.forward([{ sequence: ours, tokens: [token], logits: 'last', top: best }]);
       expect(none).toHaveLength(0);
       const [logits = new Float32Array()] = await portable.forward([
@@ -115,7 +116,7 @@ describe.skipIf(noSoftwareAdapter !== undefined)('the WebGPU engine', () => {
     const { count } = gpu.ledger;
     const sequence = engine.open();
     // ONEBIT_TEST_STEPS=10000 takes minutes on a software adapter.
-    const steps = Number(process.env.ONEBIT_TEST_STEPS ?? 300);
+    const steps = Number(process.env.ONEBIT_TEST_STEPS ?? 60);
     let resident = 0;
     for (let i = 0; i < steps; i++) {
       sequence.truncate(i % 8);
