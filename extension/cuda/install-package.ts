@@ -40,7 +40,9 @@ export async function installPackage(options: InstallOptions): Promise<void> {
     // npm would else install into the nearest folder above that has a package.json.
     await writeFile(join(partial, 'package.json'), '{ "private": true }\n');
     const npm = npmOf(options.node);
-    const flags = ['--no-audit', '--no-fund', '--ignore-scripts=false', '--install-links'];
+    // The user's npm may be set to say nothing, not even why it failed.
+    const loud = '--loglevel=notice';
+    const flags = ['--no-audit', '--no-fund', '--ignore-scripts=false', '--install-links', loud];
     const installed = await run(
       npm.program,
       [...npm.arguments, 'install', ...flags, packageSpec],

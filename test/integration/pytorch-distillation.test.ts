@@ -20,7 +20,9 @@ test.skipIf(!hasPyTorch)(
       );
       if (pytorch === undefined) throw new Error('PyTorch was there a moment ago.');
       expect(onebit.losses).toHaveLength(50);
-      expect(onebit.losses[49]).toBeLessThan(onebit.losses[0] ?? NaN);
+      // That it learns: a single step's loss depends on its windows.
+      const sum = (losses: number[]) => losses.reduce((total, loss) => total + loss, 0);
+      expect(sum(onebit.losses.slice(-10))).toBeLessThan(sum(onebit.losses.slice(0, 10)));
       expect(lossDifference({ onebit, pytorch })).toBeLessThan(1e-3);
     } finally {
       await rm(folder, { recursive: true, force: true });
