@@ -7,6 +7,7 @@ import type { EngineAddon } from './cpu/native-bindings.ts';
 import { NativeEngine } from './cpu/native-engine.ts';
 import { PortableEngine } from './cpu/portable-engine.ts';
 import type { Engine, EngineOptions } from './engine.ts';
+import { openOnGpu } from './open-on-gpu.ts';
 
 export interface OpenControl {
   signal?: AbortSignal;
@@ -17,17 +18,15 @@ export interface OpenControl {
 
 /**
  * Opens a checkpoint (or takes an opened one, which stays the caller's to close) and loads it into
- * an engine. Throws what openCheckpoint throws; unsupported (device), native-missing (path: 'native'
+ * an engine. Throws what openCheckpoint throws; what openOnGpu throws for a GPU that was asked for; native-missing (path: 'native'
  * without the addon), bad-value (NaN in a tensor, option out of range), cancelled.
  */
 export async function openEngine(
   source: Checkpoint | string,
   options: EngineOptions = {},
-  { signal, onProgress }: OpenControl = {},
+  control: OpenControl = {},
 ): Promise<Engine> {
-  if (options.device?.startsWith('gpu') === true) {
-    throw new OneBitError('unsupported', 'This version has no GPU engine yet: use --device cpu.');
-  }
+  const { signal, onProgress } = control;
   const checkpoint = typeof source === 'string' ? await openCheckpoint(source, signal) : source;
   try {
     const contextLength = boundedOption(
@@ -36,12 +35,19 @@ export async function openEngine(
       checkpoint.config.maxPositions,
     );
     const sequences = boundedOption('sequences', options.sequences ?? 8, 1024);
+    const { device, exact = false } = options;
+    // `auto` leaves a model on the CPU as long as no real card has been measured.
+    if (device?.startsWith('gpu') === true) {
+      const openBackup = (_reason: string, signal: AbortSignal) =>
+        openEngine(checkpoint.path, { ...options, device: 'cpu' }, { ...control, signal });
+      const request = { device, contextLength, sequences, exact, openBackup };
+      return await openOnGpu(checkpoint, request, control);
+    }
     const addon = chooseAddon(options);
     if (addon === undefined) {
       return await PortableEngine.load(checkpoint, { contextLength, sequences }, signal, onProgress);
     }
     if (options.threads !== undefined) addon.setThreads(boundedOption('threads', options.threads, 256));
-    const exact = options.exact ?? false;
     return await NativeEngine.load(
       addon,
       checkpoint,
