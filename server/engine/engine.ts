@@ -11,7 +11,7 @@ export interface EngineOptions {
   exact?: boolean;
   /** Sequences that may be open at once. */
   sequences?: number;
-  /** Where it runs; default 'auto'. */
+  /** Where it runs; default 'cpu'. The command line and the server ask for 'auto'. */
   device?: Device;
   /** Which CPU engine: 'native' fails without the addon, 'portable' is the TypeScript path; default: native if built. */
   path?: 'auto' | 'native' | 'portable';

@@ -35,23 +35,27 @@ export async function openEngine(
       checkpoint.config.maxPositions,
     );
     const sequences = boundedOption('sequences', options.sequences ?? 8, 1024);
-    const { device, exact = false } = options;
-    // `auto` leaves a model on the CPU as long as no real card has been measured.
-    if (device?.startsWith('gpu') === true) {
+    const { device = 'cpu', exact = false } = options;
+    let reason: string | undefined;
+    // Who names a CPU engine wants the CPU.
+    const namesEngine = options.path !== undefined && options.path !== 'auto';
+    if (device !== 'cpu' && !(device === 'auto' && namesEngine)) {
       const openBackup = (_reason: string, signal: AbortSignal) =>
         openEngine(checkpoint.path, { ...options, device: 'cpu' }, { ...control, signal });
       const request = { device, contextLength, sequences, exact, openBackup };
-      return await openOnGpu(checkpoint, request, control);
+      const engine = await openOnGpu(checkpoint, request, control);
+      if (!('reason' in engine)) return engine;
+      ({ reason } = engine);
     }
     const addon = chooseAddon(options);
     if (addon === undefined) {
-      return await PortableEngine.load(checkpoint, { contextLength, sequences }, signal, onProgress);
+      return await PortableEngine.load(checkpoint, { contextLength, sequences, reason }, signal, onProgress);
     }
     if (options.threads !== undefined) addon.setThreads(boundedOption('threads', options.threads, 256));
     return await NativeEngine.load(
       addon,
       checkpoint,
-      { contextLength, sequences, exact },
+      { contextLength, sequences, exact, reason },
       signal,
       onProgress,
     );

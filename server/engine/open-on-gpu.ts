@@ -1,6 +1,7 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { GpuDevice } from '../gpu/device.ts';
 import type { Device } from '../protocol/device.ts';
+import { asOneBitError, type ErrorCode } from '../protocol/error.ts';
 import { chooseDevice } from './choose-device.ts';
 import type { Engine } from './engine.ts';
 import { FallbackEngine } from './fallback-engine.ts';
@@ -9,7 +10,7 @@ import { planGpuMemory } from './webgpu/buffer-plan.ts';
 import { requireRunnable, WebGpuEngine } from './webgpu/webgpu-engine.ts';
 
 export interface GpuRequest {
-  device: Device;
+  device: Exclude<Device, 'cpu'>;
   contextLength: number;
   sequences: number;
   /** f32 in the KV cache; fp16 otherwise. */
@@ -19,19 +20,44 @@ export interface GpuRequest {
 }
 
 /**
- * Puts a model on the GPU that was asked for, with the CPU behind it: a lost device costs time, not the requests.
- * @throws OneBitError unsupported (a full-precision model), gpu-missing, out-of-memory (before anything is uploaded,
- *   with both numbers), what loading throws; cancelled
+ * Puts a model on a GPU, with the CPU behind it: a lost device costs time, not the requests.
+ * @returns the engine, or why `auto` leaves the model to the CPU
+ * @throws OneBitError for a GPU that was asked for: unsupported (a full-precision model), gpu-missing, out-of-memory
+ *   (before anything is uploaded, with both numbers), what loading throws. For `auto` what is wrong with the
+ *   model's files; cancelled
  */
 export async function openOnGpu(
   checkpoint: Checkpoint,
+  request: GpuRequest,
+  control: OpenControl,
+): Promise<Engine | { reason: string }> {
+  try {
+    return await openOnDevice(checkpoint, request, control);
+  } catch (caught) {
+    const error = asOneBitError(caught, checkpoint.path);
+    if (request.device !== 'auto' || !leavesToCpu.has(error.code)) throw error;
+    return { reason: `auto: ${error.message}` };
+  }
+}
+
+/** After these `auto` takes the CPU; a file that is damaged is so on the CPU too. */
+const leavesToCpu: ReadonlySet<ErrorCode> = new Set([
+  'unsupported',
+  'gpu-missing',
+  'gpu-lost',
+  'out-of-memory',
+  'internal',
+]);
+
+async function openOnDevice(
+  checkpoint: Checkpoint,
   { device, contextLength, sequences, exact, openBackup }: GpuRequest,
   { signal, onProgress, onNotice }: OpenControl,
-): Promise<Engine> {
+): Promise<Engine | { reason: string }> {
   requireRunnable(checkpoint);
   const { totalBytes } = planGpuMemory(checkpoint.config, contextLength, sequences, exact);
   const choice = await chooseDevice(device, totalBytes);
-  if (choice.kind === 'cpu') return openBackup(choice.reason ?? '', signal ?? new AbortController().signal);
+  if (choice.kind === 'cpu') return { reason: choice.reason ?? '' };
   const { reason } = choice;
   const gpu = await GpuDevice.open(choice.chosen);
   try {

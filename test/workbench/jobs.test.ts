@@ -105,7 +105,8 @@ test('a job is cancelled from its progress', async () => {
   await progress.waitFor({ state: 'detached' });
   await until('it is cancelled', async () =>
     (await jobs()).some(
-      ({ state, spec }) => state === 'cancelled' && spec.output.endsWith('teacher-onebit-2'),
+      ({ state, spec }) =>
+        state === 'cancelled' && spec.kind === 'distill' && spec.output.endsWith('teacher-onebit-2'),
     ),
   );
   await until(

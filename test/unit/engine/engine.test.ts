@@ -172,7 +172,9 @@ describe.each(paths)('$path engine ($why)', ({ path }) => {
     await expect(openEngine(folder, { path, contextLength: 701 })).rejects.toMatchObject({
       code: 'bad-value',
     });
-    await expect(openEngine(folder, { path, device: 'gpu' })).rejects.toMatchObject({ code: 'unsupported' });
+    await expect(openEngine(folder, { path, device: 'gpu:no such card' })).rejects.toMatchObject({
+      code: 'gpu-missing',
+    });
   });
 
   test('after dispose nothing runs', async () => {

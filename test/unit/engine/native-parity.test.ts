@@ -100,6 +100,7 @@ beforeAll(async () => {
     format: 'esm',
     packages: 'external',
     logLevel: 'error',
+    loader: { '.wgsl': 'text' },
   });
   const random = uniform(11);
   for (const [name, options] of Object.entries(models)) {

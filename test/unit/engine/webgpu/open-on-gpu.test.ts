@@ -51,6 +51,18 @@ describe.skipIf(noSoftwareAdapter !== undefined)('a model on a GPU that was aske
     await model.dispose();
   });
 
+  it('is not a software adapter unless it is named: auto says why it takes the CPU', async () => {
+    for (const [layout, reason] of [
+      ['onebit', /^auto: there is no hardware GPU here, only .*SwiftShader|^auto: .*llvmpipe/],
+      ['full', /^auto: The GPU engine runs 1-bit checkpoints/],
+    ] as const) {
+      const engine = await openEngine(join(folder, layout), { device: 'auto' });
+      expect(engine.memory().device.kind).toBe('cpu');
+      expect(engine.memory().device.reason).toMatch(reason);
+      await engine.dispose();
+    }
+  });
+
   it('refuses a full-precision model before anything of the GPU is touched', async () => {
     await expect(openEngine(join(folder, 'full'), { device: softwareDevice })).rejects.toMatchObject({
       code: 'unsupported',
