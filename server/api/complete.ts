@@ -1,4 +1,5 @@
 import type { CheckedCompletionParams, CompletionResult } from '../protocol/completion.ts';
+import type { Gap } from '../tokenizer/completion-prompt.ts';
 import { generateText, withModel, type TextServices } from './generate-text.ts';
 
 /**
@@ -14,20 +15,20 @@ export async function complete(
   onText: (text: string) => void,
   signal: AbortSignal,
 ): Promise<CompletionResult> {
-  const { id, prefix, suffix, extra, temperature, topK, topP, minP, repetitionPenalty, seed } = params;
+  const { id, path, extra, temperature, topK, topP, minP, repetitionPenalty, seed } = params;
   return withModel(
     services,
     async (ready) => {
       const result = await generateText(
         ready,
         {
-          // With nothing after the cursor there is no gap to fill: the prefix is continued.
-          input: { gap: { prefix, suffix: suffix === '' ? undefined : suffix, extra }, mustInfill: false },
+          input: { gap: { ...around(params), path, extra }, mustInfill: false },
           maxTokens: params.maxTokens,
           sampling: { temperature, topK, topP, minP, repetitionPenalty, seed },
           stop: params.stop,
           singleLine: params.singleLine,
           maxMilliseconds: params.maxMilliseconds,
+          reuseCache: params.reuseCache,
           turn: { priority: 'editor', client: '' },
         },
         services.metrics,
@@ -41,4 +42,14 @@ export async function complete(
     },
     signal,
   );
+}
+
+/**
+ * The text around the gap. With nothing after the cursor there is none to fill: the prefix is continued. Otherwise
+ * the cursor's line goes after the middle token: while it is typed, the prompt up to there stays the same.
+ */
+function around({ prefix, suffix }: CheckedCompletionParams): Pick<Gap, 'prefix' | 'suffix' | 'begun'> {
+  if (suffix === '') return { prefix, suffix: undefined };
+  const line = prefix.lastIndexOf('\n') + 1;
+  return { prefix: prefix.slice(0, line), begun: prefix.slice(line), suffix };
 }

@@ -11,7 +11,7 @@ export const completionParamsSchema = z.object({
   suffix: z.string().max(1_000_000).default(''),
   language: z.string().max(100).optional(),
   path: z.string().max(4096).optional(),
-  /** Text put before the prefix (snippets of other files). */
+  /** Snippets of other files, put before the prefix as far as they fit; the most useful first. */
   extra: shortList(z.object({ path: z.string().max(4096), text: z.string().max(200_000) }), 32).default([]),
   maxTokens: z.number().int().min(0).max(4096).default(64),
   temperature: z.number().min(0).max(5).default(0),
@@ -30,6 +30,8 @@ export const completionParamsSchema = z.object({
   singleLine: z.boolean().default(false),
   /** Milliseconds of generation after which the text so far is returned; 0 = no limit. */
   maxMilliseconds: z.number().int().min(0).max(600_000).default(0),
+  /** False: the whole prompt runs, whatever the KV caches hold. For measurements. */
+  reuseCache: z.boolean().default(true),
 });
 export type CompletionParams = z.input<typeof completionParamsSchema>;
 export type CheckedCompletionParams = z.output<typeof completionParamsSchema>;

@@ -2,8 +2,13 @@ import type { Tokenizer } from './tokenizer.ts';
 
 /** The text around the gap. */
 export interface Gap {
-  /** Snippets of other files, put before the prefix as far as room is left. */
+  /**
+   * Snippets of other files, put before the prefix: a quarter of the room is theirs, more where prefix and suffix
+   * leave it. The most useful first; what does not fit whole is left out.
+   */
   extra: readonly { path: string; text: string }[];
+  /** The file of the gap, for models that were taught to see several files. */
+  path?: string;
   prefix: string;
   /** What follows the gap. Undefined: nothing is known of it, the prefix is to be continued. */
   suffix: string | undefined;
@@ -31,13 +36,16 @@ export interface Prompt {
 const charactersPerToken = 12;
 /** The share of the room from which what is cut off grows in whole steps. */
 const cutSteps = 8;
+/** The tokens of the line that is being typed take room in such steps. */
+const begunStep = 32;
 
 /**
  * The prompt for a gap, without the spaces right before it (`lead`): `extra prefix-token P suffix-token S middle-token
- * begun` where there is a suffix and the tokenizer has these tokens, otherwise extra, prefix and begun alone. Half of the context at most is kept free for the answer. What
- * does not fit is dropped far from the gap: the suffix's end (which keeps a quarter of the room), the
- * extra snippets, then the prefix's start, in steps, so that the next keystroke's prompt mostly begins
- * with the same tokens and finds them in the KV cache.
+ * begun` where there is a suffix and the tokenizer has these tokens, otherwise extra, prefix and begun alone. Half of
+ * the context at most is kept free for the answer. What does not fit is dropped far from the gap: the suffix's end
+ * and the extra snippets (a quarter of the room each), then the prefix's start. What stays the same from keystroke to
+ * keystroke comes first, and every limit moves in steps, so that the next prompt mostly begins with the same
+ * tokens and finds them in the KV cache.
  * @param contextLength tokens of prompt and answer together
  */
 export function buildPrompt(
@@ -59,15 +67,20 @@ export function buildPrompt(
     contextLength,
   );
   const prefixText = begun === '' ? before.slice(0, before.length - lead.length) : before;
-  const room = contextLength - reserved - bos.length - begunIds.length - (infill === undefined ? 0 : 3);
+  const special = bos.length + (infill === undefined ? 0 : 3);
+  const room = Math.max(1, contextLength - reserved - special - inSteps(begunIds.length, begunStep));
+  const quarter = Math.floor(room / 4);
 
+  // The suffix goes on from the prefix: no tokenizer may put a space of its own before it.
   const fullSuffix =
-    infill === undefined ? [] : tokenizer.encode((gap.suffix ?? '').slice(0, room * charactersPerToken));
+    infill === undefined
+      ? []
+      : tokenizer.encode((gap.suffix ?? '').slice(0, room * charactersPerToken), { continuation: true });
   const fullPrefix = encodeEnd(tokenizer, prefixText, room);
-  const suffixRoom = Math.max(Math.floor(room / 4), room - fullPrefix.length);
-  const suffix = fullSuffix.slice(0, Math.max(0, suffixRoom));
-  const prefix = keepEnd(fullPrefix, room - suffix.length);
-  const extra = encodeExtra(tokenizer, gap.extra, room - suffix.length - prefix.length);
+  const left = room - inSteps(fullPrefix.length, Math.max(1, Math.floor(room / cutSteps)));
+  const extra = encodeExtra(tokenizer, gap, Math.max(quarter, left - fullSuffix.length), infill?.file);
+  const suffix = fullSuffix.slice(0, Math.max(quarter, left - extra.length));
+  const prefix = keepEnd(fullPrefix, room - suffix.length - extra.length);
 
   const ids =
     infill === undefined
@@ -81,7 +94,10 @@ export function buildPrompt(
     lead,
     infilled: infill !== undefined,
     maxTokens: Math.min(maxTokens, contextLength - ids.length),
-    stopIds: infill === undefined ? [] : [infill.prefix, infill.suffix, infill.middle],
+    stopIds:
+      infill === undefined
+        ? []
+        : [infill.prefix, infill.suffix, infill.middle, ...(infill.file === undefined ? [] : [infill.file])],
   };
 }
 
@@ -123,13 +139,32 @@ function encodeBegun(tokenizer: Tokenizer, text: string, contextLength: number):
   return tokenizer.encode(text.slice(-room * charactersPerToken), { continuation: true }).slice(-room);
 }
 
-/** Whole snippets, each after its path, as many as fit. */
-function encodeExtra(tokenizer: Tokenizer, extra: Gap['extra'], room: number): number[] {
+/** `count`, rounded up to whole steps. */
+function inSteps(count: number, step: number): number {
+  return Math.ceil(count / step) * step;
+}
+
+/**
+ * Whole snippets, as many as fit, each after its path: in a comment, or, for models that know several files, after
+ * their token for it, which then stands before the gap's own file too.
+ */
+function encodeExtra(
+  tokenizer: Tokenizer,
+  { extra, path = 'untitled' }: Gap,
+  room: number,
+  file: number | undefined,
+): number[] {
+  const marked = (text: string): number[] => [
+    ...(file === undefined ? [] : [file]),
+    ...tokenizer.encode(text),
+  ];
+  const own = file === undefined || extra.length === 0 ? [] : marked(`${path}\n`);
   const ids: number[] = [];
-  for (const { path, text } of extra) {
-    if (text.length > room * charactersPerToken) continue;
-    const snippet = tokenizer.encode(`// ${path}\n${text}${text.endsWith('\n') ? '' : '\n'}`);
-    if (ids.length + snippet.length <= room) ids.push(...snippet);
+  for (const snippet of extra) {
+    if (snippet.text.length > room * charactersPerToken) continue;
+    const end = snippet.text.endsWith('\n') ? '' : '\n';
+    const encoded = marked(`${file === undefined ? '// ' : ''}${snippet.path}\n${snippet.text}${end}`);
+    if (ids.length + encoded.length + own.length <= room) ids.push(...encoded);
   }
-  return ids;
+  return ids.length === 0 ? [] : [...ids, ...own];
 }

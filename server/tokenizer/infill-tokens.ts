@@ -1,12 +1,24 @@
 import type { InfillTokens } from './tokenizer.ts';
 
-/** Names of prefix, suffix and middle tokens, by family. All of them take `prefix` P `suffix` S `middle`. */
-const families: readonly (readonly [string, string, string])[] = [
-  ['<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'], // ours, Qwen2.5-Coder, CodeGemma
-  ['<fim_prefix>', '<fim_suffix>', '<fim_middle>'], // StarCoder
-  ['<fim-prefix>', '<fim-suffix>', '<fim-middle>'], // SantaCoder
-  ['▁<PRE>', '▁<SUF>', '▁<MID>'], // CodeLlama
-  ['<｜fim▁begin｜>', '<｜fim▁hole｜>', '<｜fim▁end｜>'], // DeepSeek-Coder
+interface Family {
+  /** Names of the prefix, suffix and middle token. All families take `prefix` P `suffix` S `middle`. */
+  names: readonly [string, string, string];
+  /** The name of the token that begins a file, where the family was taught to see several. */
+  file?: string;
+  /** A token that only the family's own vocabulary has: others copied the names of Qwen's, and never trained them. */
+  known?: string;
+}
+
+const families: readonly Family[] = [
+  {
+    names: ['<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'], // ours, Qwen2.5-Coder, CodeGemma
+    file: '<|file_sep|>',
+    known: '<|im_start|>',
+  },
+  { names: ['<fim_prefix>', '<fim_suffix>', '<fim_middle>'], file: '<file_sep>' }, // StarCoder, StarCoder2
+  { names: ['<fim-prefix>', '<fim-suffix>', '<fim-middle>'] }, // SantaCoder
+  { names: ['▁<PRE>', '▁<SUF>', '▁<MID>'] }, // CodeLlama
+  { names: ['<｜fim▁begin｜>', '<｜fim▁hole｜>', '<｜fim▁end｜>'] }, // DeepSeek-Coder
 ];
 
 /** Tokens that end a text, by name, for tokenizers that do not say. */
@@ -17,18 +29,19 @@ const infillEndNames = ['▁<EOT>'];
 
 /** @param idOf the id of a token by its exact name */
 export function findInfillTokens(idOf: (name: string) => number | undefined): InfillTokens | undefined {
-  for (const names of families) {
+  for (const { names, file, known } of families) {
     const [prefix, suffix, middle] = names.map(idOf);
-    if (prefix !== undefined && suffix !== undefined && middle !== undefined) {
-      return { prefix, suffix, middle };
-    }
+    if (prefix === undefined || suffix === undefined || middle === undefined) continue;
+    const taught = file !== undefined && (known === undefined || idOf(known) !== undefined);
+    const fileId = taught ? idOf(file) : undefined;
+    return { prefix, suffix, middle, ...(fileId === undefined ? {} : { file: fileId }) };
   }
   return undefined;
 }
 
 /** True for the tokens that `findInfillTokens` looks for, and the end of an infilling. */
 export function isInfillName(name: string): boolean {
-  return families.some((family) => family.includes(name)) || infillEndNames.includes(name);
+  return families.some(({ names }) => names.includes(name)) || infillEndNames.includes(name);
 }
 
 /** @param said ids that the model's own files give */

@@ -3,6 +3,8 @@ export interface InfillTokens {
   prefix: number;
   suffix: number;
   middle: number;
+  /** Begins a file, with its path, where the model was taught to see several. */
+  file?: number;
 }
 
 /** Decodes a stream of tokens; bytes of an unfinished UTF-8 character wait for the next token. */

@@ -96,6 +96,57 @@ describe('buildPrompt', () => {
     expect(ids.slice(0, ids.indexOf(SUF))).toEqual([...bytes('// a.ts\nA\n'), PRE, ...bytes('p')]);
   });
 
+  it('keeps a quarter of the room for snippets, at the front, however long prefix and suffix are', () => {
+    const extra = [{ path: 'a.ts', text: 'A'.repeat(20) }];
+    const gap = { extra, prefix: 'p'.repeat(500), suffix: 's'.repeat(500) };
+    const { ids } = buildPrompt(tokenizer, gap, 20, 200);
+    const snippet = bytes(`// a.ts\n${'A'.repeat(20)}\n`);
+    expect(ids.slice(0, snippet.length + 1)).toEqual([...snippet, PRE]);
+    expect(ids.length).toBeLessThanOrEqual(180);
+    const tooMuch = buildPrompt(
+      tokenizer,
+      { ...gap, extra: [{ path: 'a.ts', text: 'A'.repeat(60) }] },
+      20,
+      200,
+    );
+    expect(tooMuch.ids[0]).toBe(PRE);
+  });
+
+  it('marks files by the token of models that were taught to see several', () => {
+    const file = 7;
+    const taught: Tokenizer = {
+      ...{ vocabSize: tokenizer.vocabSize, bosId: undefined, eosIds: [], special: tokenizer.special },
+      infill: { prefix: PRE, suffix: SUF, middle: MID, file },
+      encode: (text, options) => tokenizer.encode(text, options),
+      decode: (ids, options) => tokenizer.decode(ids, options),
+      tokenText: (id) => tokenizer.tokenText(id),
+      tokenBytes: (id) => tokenizer.tokenBytes(id),
+      stream: (options) => tokenizer.stream(options),
+    };
+    const gap = { extra: [{ path: 'b.ts', text: 'B\n' }], path: 'a.ts', prefix: 'p', suffix: 's' };
+    const { ids, stopIds } = buildPrompt(taught, gap, 10, 100);
+    expect(ids).toEqual([
+      ...[file, ...bytes('b.ts\nB\n'), file, ...bytes('a.ts\n')],
+      ...[PRE, ...bytes('p'), SUF, ...bytes('s'), MID],
+    ]);
+    expect(stopIds).toContain(file);
+    expect(buildPrompt(taught, { ...gap, extra: [] }, 10, 100).ids[0]).toBe(PRE);
+  });
+
+  it('keeps everything up to the middle token while a line is typed', () => {
+    const prefix = Array.from({ length: 60 }, (_, line) => `line ${line}\n`).join('');
+    const suffix = Array.from({ length: 60 }, (_, line) => `after ${line}\n`).join('');
+    const line = '  const value = compute(one);';
+    const upToMiddle = new Set<string>();
+    for (let typed = 0; typed <= line.length; typed++) {
+      const gap = { extra: [], prefix, begun: line.slice(0, typed), suffix };
+      const { ids } = buildPrompt(tokenizer, gap, 16, 256);
+      upToMiddle.add(ids.slice(0, ids.indexOf(MID)).join());
+    }
+    // Nothing typed yet, then one step of room for the line.
+    expect(upToMiddle.size).toBe(2);
+  });
+
   it('puts what is written of the gap after the middle token, or after the prefix where nothing is filled in', () => {
     const gap = { extra: [], prefix: 'ab\n', begun: 'x = ', suffix: 'yz' };
     const prompt = buildPrompt(tokenizer, gap, 10, 100);
