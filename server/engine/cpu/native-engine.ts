@@ -45,7 +45,7 @@ class NativeSequence implements Sequence {
 
 /**
  * The model in the addon's memory. Unless `exact`, the inputs of 1-bit products are rounded to integers,
- * about 12 bits of each block of 1024, and a 1-bit model's keys and values to fp16: perplexity moves by
+ * about 12 bits of each block of 512, and a 1-bit model's keys and values to fp16: perplexity moves by
  * less than 0.1%. Full-precision models always run in f32. A token's logits are the same to the last
  * bit whether it is decoded alone, in a batch or in a prompt.
  */

@@ -17,12 +17,6 @@
 #define ONEBIT_UNROLL
 #endif
 
-#if defined(__GNUC__)
-#define ONEBIT_PREFETCH(address) __builtin_prefetch(address)
-#else
-#define ONEBIT_PREFETCH(address)
-#endif
-
 namespace onebit {
 namespace {
 
@@ -57,9 +51,7 @@ struct FloatKernels {
     for (; c + kWidth <= columns; c += kWidth) {
       F weight[R];
       ONEBIT_UNROLL for (int r = 0; r < R; r++) {
-        const typename W::Stored* p = w + r * w_stride + c;
-        if (T == 1) ONEBIT_PREFETCH(reinterpret_cast<const char*>(p) + 1024);
-        weight[r] = S::LoadWeight(W(), p);
+        weight[r] = S::LoadWeight(W(), w + r * w_stride + c);
       }
       ONEBIT_UNROLL for (int t = 0; t < T; t++) {
         const F input = S::Load(x + t * x_stride + c);
@@ -91,7 +83,8 @@ struct FloatKernels {
                         int64_t x_stride, int tokens, float* const* y, bool accumulate) {
     const auto* w = static_cast<const typename W::Stored*>(weights);
     int row = 0;
-    for (; row + S::kTileRows <= rows; row += S::kTileRows) {
+    // One token: a row is read from end to end, in the order that the hardware foresees.
+    for (; tokens > 1 && row + S::kTileRows <= rows; row += S::kTileRows) {
       Rows<W, S::kTileRows>(w + row * w_stride, w_stride, columns, x, x_stride, tokens, y, row, accumulate);
     }
     for (; row < rows; row++) {

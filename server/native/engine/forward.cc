@@ -8,15 +8,19 @@
 namespace onebit {
 namespace {
 
-// Tokens whose look-up tables of one column block stay in the L2 cache together (8 KB each).
-constexpr int kTokensAtOnce = 64;
+// Rows of activations whose look-up tables are made together: those of a stage then stay in the L3 cache.
+constexpr int kTableRows = 64;
+// Rows of signs that several tokens go through together: 64 KB of a column block, in the L2 cache.
+constexpr int kSignRowsAtOnce = 1024;
+// Columns of a float product that are summed together: many tokens keep their inputs in the cache.
+constexpr int kFloatColumns = 1024;
 // Rows of a float product that are one task.
 constexpr int kFloatRows = 64;
-// Rows of a float matrix that are summed side by side while one token at a time is decoded.
+// Rows of a float matrix that a few tokens go through side by side; one token reads row after row.
 constexpr int kFloatTile = 4;
 constexpr int kFewRows = 4;
 // Stages of a layer, and those before and after the layers.
-constexpr int kLayerStages = 15;
+constexpr int kLayerStages = 7 + 4 * 2 * ((ForwardPass::kMaxRows + kTableRows - 1) / kTableRows);
 constexpr int kOtherStages = 4;
 // Products that are worth a thread: less, and the barriers cost more than the thread brings.
 constexpr double kSignWork = 8e6;
@@ -28,7 +32,7 @@ int ColumnBlocks(int columns) { return (columns + kColumnBlock - 1) / kColumnBlo
 
 // Bytes of one token's look-up tables of a full column block of a linear with `in` columns.
 int64_t TableStride(int in, int table_bytes) {
-  return RoundUp(Min(in, kColumnBlock), 16) / 4 * table_bytes;
+  return RoundUp(Min(in, kColumnBlock), 16) / 16 * table_bytes;
 }
 
 }  // namespace
@@ -66,18 +70,23 @@ ForwardPass::ForwardPass(const Model& model)
     }
   }
   if (s.layers > 0 && model.layers[0].linear[kQ].is_signs) {
-    int64_t bytes = 0, scales = 0;
+    int64_t row_bytes = 0, row_scales = 0;  // of the tables of one row
     const auto stage = [&](int linears, int in) {
-      const int64_t count = int64_t{linears} * ColumnBlocks(in) * kMaxRows;
+      const int64_t count = int64_t{linears} * ColumnBlocks(in);
       const int64_t size = count * TableStride(in, kernels_.table_bytes[precision_]);
-      bytes = size > bytes ? size : bytes;
-      scales = count > scales ? count : scales;
+      row_bytes = size > row_bytes ? size : row_bytes;
+      row_scales = count > row_scales ? count : row_scales;
     };
     stage(3, s.hidden);
     stage(1, s.heads * s.head_dim);
     stage(1, s.intermediate);
-    tables_ = Pages(static_cast<size_t>(bytes + scales * static_cast<int64_t>(sizeof(float))), Pages::Use::kStreamed);
-    scales_ = reinterpret_cast<float*>(tables_.data() + bytes);
+    const auto take = [&](int64_t rows, int64_t sets, Pages::Use use) {
+      const int64_t bytes = rows * row_bytes;
+      const int64_t size = RoundUp(bytes + rows * row_scales * static_cast<int64_t>(sizeof(float)), 4096);
+      return Tables{Pages(static_cast<size_t>(sets * size), use), bytes, size};
+    };
+    shared_tables_ = take(kTableRows, 1, Pages::Use::kStreamed);
+    own_tables_ = take(kTokenTile, kMaxThreads, Pages::Use::kSparse);
   }
 }
 
@@ -163,77 +172,81 @@ void ForwardPass::RunThread(const ForwardBlock& block, Team::Member member) {
 // y = x times the linears' weights, all rows of all of them; Finish makes layers of it.
 void ForwardPass::Multiply(Team::Member& member, const Product* products, int count, int rows) {
   const bool is_signs = products[0].linear->is_signs;
-  if (is_signs) MakeTables(member, products, count, rows);
-  // A task is a span of row blocks: as many as share one column block's tables in the cache, but enough
-  // tasks for all threads.
-  int blocks[3], all = 0;
+  // Of few rows each thread makes the tables that it needs, in memory of its own: that is faster than to wait
+  // for others and to fetch theirs from another core's cache.
+  const bool is_own = is_signs && rows <= kTokenTile;
+  const Tables& tables = is_own ? own_tables_ : shared_tables_;
+  int tasks[3], total = 0;
   for (int p = 0; p < count; p++) {
     const Linear& linear = *products[p].linear;
-    blocks[p] = is_signs ? linear.signs.blocks() : (linear.out + kFloatRows - 1) / kFloatRows;
-    all += blocks[p];
+    total += tasks[p] = is_signs ? linear.signs.blocks() : (linear.out + kFloatRows - 1) / kFloatRows;
   }
-  int span = rows <= kFewRows ? 1 : Min(8, all / (4 * member.threads));
-  if (span < 1) span = 1;
-  int tasks[3], total = 0;
-  for (int p = 0; p < count; p++) total += tasks[p] = (blocks[p] + span - 1) / span;
-  team_.Share(member, total, [&](int task) {
-    int64_t tables = 0, scales = 0;
-    int p = 0;
-    for (; task >= tasks[p]; p++) {
-      task -= tasks[p];
-      const int64_t made = int64_t{ColumnBlocks(products[p].linear->in)} * rows;
-      tables += made * TableStride(products[p].linear->in, kernels_.table_bytes[precision_]);
-      scales += made;
+  const int most = is_signs ? kTableRows : rows;
+  for (int row = 0; row < rows; row += most) {
+    const int n = Min(most, rows - row);
+    TabledProduct parts[3];
+    for (int p = 0; p < count; p++) {
+      parts[p] = {products[p], nullptr, 0, nullptr};
+      parts[p].x += row * parts[p].x_stride;
+      parts[p].y += row * parts[p].y_stride;
+      if (!is_signs) continue;
+      const int64_t made = int64_t{p} * ColumnBlocks(parts[p].linear->in) * n;
+      uint8_t* set = tables.pages.data() + (is_own ? member.index * tables.set_bytes : 0);
+      parts[p].stride = TableStride(parts[p].linear->in, kernels_.table_bytes[precision_]);
+      parts[p].tables = set + made * parts[p].stride;
+      parts[p].scales = reinterpret_cast<float*>(set + tables.scales_at) + made;
     }
-    const Product& product = products[p];
-    const int first = task * span;
-    const int n = Min(span, blocks[p] - first);
-    if (is_signs) {
-      MultiplySigns(product, tables_.data() + tables, scales_ + scales, first, n, rows);
-    } else {
-      float* y[kMaxRows];
-      for (int row = 0; row < rows; row++) y[row] = product.y + row * product.y_stride + first * kFloatRows;
-      MultiplyFloats(product.linear->floats, product.x, product.x_stride, rows, first * kFloatRows, n * kFloatRows, y);
+    if (is_signs && !is_own) {
+      const int made = ColumnBlocks(parts[0].linear->in) * n;
+      team_.Share(member, count * made, [&](int task) { MakeTable(parts[task / made], task % made, n); });
     }
-  });
+    bool has_tables[3] = {!is_own, !is_own, !is_own};
+    team_.ShareRanges(member, total, [&](int first, int end) {
+      for (int p = 0, start = 0; p < count && start < end; start += tasks[p++]) {
+        const TabledProduct& part = parts[p];
+        const int from = first > start ? first - start : 0;
+        const int to = Min(end - start, tasks[p]);
+        if (from >= to) continue;
+        if (is_signs) {
+          for (int i = 0; !has_tables[p] && i < ColumnBlocks(part.linear->in) * n; i++) MakeTable(part, i, n);
+          has_tables[p] = true;
+          MultiplySigns(part, from, to, n);
+        } else {
+          float* y[kMaxRows];
+          for (int t = 0; t < n; t++) y[t] = part.y + t * part.y_stride + from * kFloatRows;
+          MultiplyFloats(part.linear->floats, part.x, part.x_stride, n, from * kFloatRows, (to - from) * kFloatRows, y);
+        }
+      }
+    });
+  }
 }
 
-// Tables lie as [product][column block][row], their scales likewise.
-void ForwardPass::MakeTables(Team::Member& member, const Product* products, int count, int rows) {
-  int tasks[3], total = 0;
-  for (int p = 0; p < count; p++) total += tasks[p] = ColumnBlocks(products[p].linear->in) * rows;
-  team_.Share(member, total, [&](int task) {
-    int64_t offset = 0, scale = 0;
-    int p = 0;
-    for (; task >= tasks[p]; p++) {
-      task -= tasks[p];
-      offset += tasks[p] * TableStride(products[p].linear->in, kernels_.table_bytes[precision_]);
-      scale += tasks[p];
-    }
-    const Linear& linear = *products[p].linear;
-    const int column = task / rows * kColumnBlock;
-    const float* x = products[p].x + task % rows * products[p].x_stride + column;
-    kernels_.make_table[precision_](x, linear.g.data() + column, Min(kColumnBlock, linear.in - column),
-                                    tables_.data() + offset + task * TableStride(linear.in, kernels_.table_bytes[precision_]),
-                                    scales_ + scale + task);
-  });
-}
-
-void ForwardPass::MultiplySigns(const Product& product, const uint8_t* tables, const float* scales, int first_block,
-                                int blocks, int rows) {
+// Tables lie as [column block][row], their scales likewise.
+void ForwardPass::MakeTable(const TabledProduct& product, int index, int rows) {
+  const int column = index / rows * kColumnBlock;
   const Linear& linear = *product.linear;
-  const int64_t stride = TableStride(linear.in, kernels_.table_bytes[precision_]);
-  const auto multiply = [&](int block, int column, int token, int tokens) {
-    const int64_t made = int64_t{column / kColumnBlock} * rows + token;
-    kernels_.sign_block[precision_](
-        linear.signs.words(block, column), linear.signs.groups(block), Min(kColumnBlock, linear.in - column),
-        tables + made * stride, stride, scales + made, tokens,
-        product.y + token * product.y_stride + int64_t{block} * linear.signs.block_rows(), product.y_stride, column > 0);
-  };
-  for (int token = 0; token < rows; token += kTokensAtOnce) {
-    const int tokens = Min(kTokensAtOnce, rows - token);
-    for (int column = 0; column < linear.in; column += kColumnBlock) {
-      for (int block = first_block; block < first_block + blocks; block++) multiply(block, column, token, tokens);
+  const float* x = product.x + index % rows * product.x_stride + column;
+  kernels_.make_table[precision_](x, linear.g.data() + column, Min(kColumnBlock, linear.in - column),
+                                  product.tables + index * product.stride, product.scales + index);
+}
+
+// Row blocks [first, end) of one product.
+void ForwardPass::MultiplySigns(const TabledProduct& product, int first, int end, int rows) {
+  const SignMatrix& signs = product.linear->signs;
+  const int in = product.linear->in;
+  const int step = rows <= kTokenTile ? end - first : kSignRowsAtOnce / signs.block_rows();
+  for (; first < end; first += step) {
+    for (int column = 0; column < in; column += kColumnBlock) {
+      for (int token = 0; token < rows; token += kTokenTile) {
+        const int64_t made = int64_t{column / kColumnBlock} * rows + token;
+        float* y = product.y + token * product.y_stride;
+        for (int block = first; block < Min(first + step, end); block++) {
+          kernels_.sign_block[precision_](signs.words(block, column), signs.groups(block), Min(kColumnBlock, in - column),
+                                          product.tables + made * product.stride, product.stride, product.scales + made,
+                                          Min(kTokenTile, rows - token),
+                                          y + int64_t{block} * signs.block_rows(), product.y_stride, column > 0);
+        }
+      }
     }
   }
 }
@@ -244,14 +257,14 @@ void ForwardPass::MultiplyFloats(const FloatMatrix& matrix, const float* x, int6
                                  int count, float* const* y) {
   const auto kernel = kernels_.float_rows[static_cast<int>(matrix.type)];
   const int end = Min(first_row + count, matrix.out);
-  // One token streams rows from end to end; many tokens keep a column block of their inputs in the cache.
-  const int step = rows <= kFewRows ? kFloatTile : end - first_row;
+  // Few tokens stream rows from end to end; many keep a column block of their inputs in the cache.
+  const int step = rows == 1 ? 1 : rows <= kFewRows ? kFloatTile : end - first_row;
   for (int row = first_row; row < end; row += step) {
     float* targets[kMaxRows];
     for (int t = 0; t < rows; t++) targets[t] = y[t] + (row - first_row);
-    for (int column = 0; column < matrix.in; column += kColumnBlock) {
+    for (int column = 0; column < matrix.in; column += kFloatColumns) {
       kernel(matrix.row(row) + int64_t{column} * matrix.element_bytes(), matrix.in, Min(step, end - row),
-             Min(kColumnBlock, matrix.in - column), x + column, x_stride, rows, targets, column > 0);
+             Min(kFloatColumns, matrix.in - column), x + column, x_stride, rows, targets, column > 0);
     }
   }
 }
@@ -303,10 +316,10 @@ void ForwardPass::Logits(Team::Member& member, const ForwardBlock& block) {
                   sizeof(float) * static_cast<size_t>(s.hidden));
     });
   }
-  team_.Share(member, (s.vocab + kFloatRows - 1) / kFloatRows, [&](int task) {
+  team_.ShareRanges(member, (s.vocab + kFloatRows - 1) / kFloatRows, [&](int first, int end) {
     float* y[kMaxRows];
-    for (int i = 0; i < block.wanted; i++) y[i] = block.logits[i] + task * kFloatRows;
-    MultiplyFloats(model_.Head(), x, hidden_stride_, block.wanted, task * kFloatRows, kFloatRows, y);
+    for (int i = 0; i < block.wanted; i++) y[i] = block.logits[i] + first * kFloatRows;
+    MultiplyFloats(model_.Head(), x, hidden_stride_, block.wanted, first * kFloatRows, (end - first) * kFloatRows, y);
   });
 }
 

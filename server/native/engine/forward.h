@@ -39,7 +39,7 @@ class ForwardPass {
   void Cancel() { cancelled_.store(true); }
   void Rearm() { cancelled_.store(false); }
 
-  size_t scratch_bytes() const { return activations_.size() + tables_.size() + scores_.size(); }
+  size_t scratch_bytes() const { return activations_.size() + shared_tables_.pages.size() + scores_.size(); }
 
  private:
   // A linear with its input and output rows.
@@ -51,11 +51,23 @@ class ForwardPass {
     int64_t y_stride;
   };
 
+  // The same with the look-up tables of its input rows, [column block][row], `stride` bytes each.
+  struct TabledProduct : Product {
+    uint8_t* tables;
+    int64_t stride;
+    float* scales;
+  };
+  // Memory for sets of the tables of one stage's products, the scales behind the tables.
+  struct Tables {
+    Pages pages;
+    int64_t scales_at = 0;
+    int64_t set_bytes = 0;
+  };
+
   void RunThread(const ForwardBlock& block, Team::Member member);
   void Multiply(Team::Member& member, const Product* products, int count, int rows);
-  void MakeTables(Team::Member& member, const Product* products, int count, int rows);
-  void MultiplySigns(const Product& product, const uint8_t* tables, const float* scales, int first_block,
-                     int blocks, int rows);
+  void MakeTable(const TabledProduct& product, int index, int rows);
+  void MultiplySigns(const TabledProduct& product, int first, int end, int rows);
   void MultiplyFloats(const FloatMatrix& matrix, const float* x, int64_t x_stride, int rows, int first_row,
                       int count, float* const* y);
   void Finish(const Linear& linear, float* y);
@@ -75,9 +87,9 @@ class ForwardPass {
   int64_t hidden_stride_, query_stride_, kv_stride_, inner_stride_;
   Pages activations_;
   float *hidden_, *normed_, *projected_, *q_, *k_, *v_, *attended_, *gate_, *up_;
-  Pages tables_;  // look-up tables of the products of one stage, then their scales
+  Tables shared_tables_;  // one set for many rows
+  Tables own_tables_;     // a set for few rows for each thread
   Pages scores_;  // attention weights, [thread][context]
-  float* scales_ = nullptr;
 };
 
 }  // namespace onebit

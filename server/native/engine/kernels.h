@@ -7,16 +7,19 @@
 
 namespace onebit {
 
-// A 1-bit product goes through look-up tables: for every 4 columns a table holds the 16 possible
-// signed sums of their inputs, and a row's 4 sign bits choose one. Tables are made and summed for
-// blocks of this many columns, each with a scale of its own, so that an outlier in the input costs
-// precision only in its block.
-constexpr int kColumnBlock = 1024;
+// A 1-bit product goes through look-up tables: for every few columns a table holds all possible signed
+// sums of their inputs, and a row's sign bits choose one. Tables are made and summed for blocks of this
+// many columns, each with a scale of its own, so that an outlier in the input costs precision only in
+// its block. The tables of a block take at most 8 KB a token: they stay in the L1 cache while the signs
+// of many rows stream past them.
+constexpr int kColumnBlock = 512;
 // Entries of the tables of this many columns are summed in 16 bits before they are widened. The scale of
 // a block is the finest at which no choice of signs can overflow: that of the span with the largest
 // Σ |x·g|, with room for the rounding of each column.
 constexpr int kSpanColumns = 64;
 constexpr float kSpanMost = 32767.0f - 0.5f * kSpanColumns;
+// Tokens that a 1-bit product takes at once: as many as have their tables in the L1 cache together.
+constexpr int kTokenTile = 2;
 // Signs are stored for 32 rows side by side; see sign_matrix.h.
 constexpr int kSignLanes = 32;
 
@@ -27,18 +30,19 @@ struct Kernels {
   // Bytes of a stored sign word (8 or 16 columns of one row) and the most groups of 32 rows a block has.
   int sign_word_bytes;
   int sign_block_groups;
-  // Bytes of the tables of 4 columns, and how to make those of one column block: `columns` (a multiple
+  // Bytes of the tables of 16 columns, and how to make those of one column block: `columns` (a multiple
   // of 8, at most kColumnBlock) products x·g; columns missing to a multiple of 16 count as zeros.
   // Default: integers, *scale times which is the sum. Exact: f32 sums, and *scale is 1.
   int table_bytes[2];
   void (*make_table[2])(const float* x, const float* g, int columns, void* table, float* scale);
   // One block of `groups`·32 rows times one column block: for each token t
   //   y[t·y_stride + row] (+)= scales[t] · Σ_columns ±(x·g), with token t's tables at t·table_stride bytes.
+  // At most kTokenTile tokens.
   void (*sign_block[2])(const void* words, int groups, int columns, const void* tables, int64_t table_stride,
                         const float* scales, int tokens, float* y, int64_t y_stride, bool accumulate);
 
   // --- float products, by FloatType ---
-  // y[t][row] (+)= Σ_columns w[row·w_stride + column] · x[t·x_stride + column]
+  // y[t][row] (+)= Σ_columns w[row·w_stride + column] · x[t·x_stride + column], a row at a time for one token
   void (*float_rows[3])(const void* w, int64_t w_stride, int rows, int columns, const float* x,
                         int64_t x_stride, int tokens, float* const* y, bool accumulate);
   // y = w as f32.

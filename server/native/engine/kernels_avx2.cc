@@ -39,7 +39,6 @@ inline void SignTile(const uint8_t* words, int columns, const uint8_t* tables, i
     ONEBIT_UNROLL for (int t = 0; t < T; t++) low[t] = high[t] = _mm256_setzero_si256();
     for (int k = c; k < end; k += 8) {
       const uint8_t* p = words + 4 * k;
-      if (T == 1) _mm_prefetch(reinterpret_cast<const char*>(p) + 2048, _MM_HINT_T0);
       const __m256i signs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
       const __m256i first = _mm256_and_si256(signs, nibble);
       const __m256i second = _mm256_and_si256(_mm256_srli_epi16(signs, 4), nibble);
@@ -65,13 +64,8 @@ void SignBlock(const void* words, int, int columns, const void* tables, int64_t 
                int tokens, float* y, int64_t y_stride, bool accumulate) {
   const auto* w = static_cast<const uint8_t*>(words);
   const auto* table = static_cast<const uint8_t*>(tables);
-  int t = 0;
-  for (; t + 2 <= tokens; t += 2) {
-    SignTile<2>(w, columns, table + t * table_stride, table_stride, scales + t, y + t * y_stride, y_stride, accumulate);
-  }
-  if (t < tokens) {
-    SignTile<1>(w, columns, table + t * table_stride, table_stride, scales + t, y + t * y_stride, y_stride, accumulate);
-  }
+  if (tokens == 1) SignTile<1>(w, columns, table, table_stride, scales, y, y_stride, accumulate);
+  else SignTile<2>(w, columns, table, table_stride, scales, y, y_stride, accumulate);
 }
 
 // The exact product: a table of 16 floats is two permutations of 8 and a choice by the highest bit.
@@ -107,10 +101,10 @@ Kernels Make() {
   FloatKernels<Avx2Simd>::Fill(table);
   table.sign_word_bytes = 1;
   table.sign_block_groups = 1;
-  table.table_bytes[kDefault] = 32;
+  table.table_bytes[kDefault] = 128;
   table.make_table[kDefault] = MakePlaneTable;
   table.sign_block[kDefault] = SignBlock;
-  table.table_bytes[kExact] = 64;
+  table.table_bytes[kExact] = 256;
   table.make_table[kExact] = MakeFloatTable;
   table.sign_block[kExact] = ExactSignBlock;
   return table;

@@ -1,6 +1,7 @@
 // Kernels for AVX-512 with VNNI and VBMI. Sign words have 16 bits (16 columns of one row), 32 rows
-// side by side; a table of 16 sixteen-bit entries is one half of a register, and vpermw looks all 32
-// rows up at once.
+// side by side, and three look-ups of all 32 rows at once serve a word: vpermw with its lowest 5 bits
+// in a table of one register (32 entries of 16 bits), the same with the next 5, and vpermi2w with the
+// last 6 in a table of two. All three ignore higher bits of the index, so that shifts do for masks.
 #include <immintrin.h>
 
 #include "engine/float_kernels.h"
@@ -54,8 +55,24 @@ inline int Products(const float* x, const float* g, int columns, float* products
   return c;
 }
 
+// The 32 signed sums of 5 inputs: entry b has −input[j] where bit j of b is set.
+inline __m512i SignedSums5(const int16_t* input) {
+  __m512i sums = _mm512_set1_epi16(static_cast<int16_t>(input[0] + input[1] + input[2] + input[3] + input[4]));
+  const auto flip = [&](__mmask32 entries, int j) {
+    const __m512i twice = _mm512_set1_epi16(static_cast<int16_t>(2 * input[j]));
+    sums = _mm512_mask_sub_epi16(sums, entries, sums, twice);
+  };
+  flip(0xaaaaaaaau, 0);
+  flip(0xccccccccu, 1);
+  flip(0xf0f0f0f0u, 2);
+  flip(0xff00ff00u, 3);
+  flip(0xffff0000u, 4);
+  return sums;
+}
+
 void MakeTable(const float* x, const float* g, int columns, void* table, float* scale) {
   alignas(64) float inputs[kColumnBlock];
+  alignas(64) int16_t quantized[kColumnBlock];
   const int padded = Products(x, g, columns, inputs);
   float most = 0.0f;
   for (int c = 0; c < padded; c += kSpanColumns) {
@@ -68,12 +85,17 @@ void MakeTable(const float* x, const float* g, int columns, void* table, float* 
   *scale = most / kSpanMost;
   const __m512 inverse = _mm512_set1_ps(most > 0.0f ? kSpanMost / most : 0.0f);
   for (int c = 0; c < padded; c += 16) {
-    _mm512_store_ps(inputs + c, _mm512_roundscale_ps(_mm512_mul_ps(_mm512_load_ps(inputs + c), inverse), 0));
+    const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(inputs + c), inverse));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(quantized + c), _mm512_cvtepi32_epi16(rounded));
   }
-  const Patterns pattern;
-  auto* out = static_cast<__m256i*>(table);
-  for (int c = 0; c < padded; c += 4, out++) {
-    _mm256_storeu_si256(out, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(SignedSums(pattern, inputs + c))));
+  auto* out = static_cast<__m512i*>(table);
+  for (int c = 0; c < padded; c += 16, out += 4) {
+    _mm512_storeu_si512(out, SignedSums5(quantized + c));
+    _mm512_storeu_si512(out + 1, SignedSums5(quantized + c + 5));
+    const __m512i sums = SignedSums5(quantized + c + 10);
+    const __m512i last = _mm512_set1_epi16(quantized[c + 15]);
+    _mm512_storeu_si512(out + 2, _mm512_add_epi16(sums, last));
+    _mm512_storeu_si512(out + 3, _mm512_sub_epi16(sums, last));
   }
 }
 
@@ -86,7 +108,18 @@ void MakeExactTable(const float* x, const float* g, int columns, void* table, fl
   *scale = 1.0f;
 }
 
-// G groups of 32 rows, T tokens: 16-bit sums of 64 columns, widened to 32 bits by even and odd rows.
+// Entries of a table of two registers. As an instruction, so that the index is overwritten, not a table.
+inline __m512i LookUp6(__m512i index, __m512i low, __m512i high) {
+#if defined(__GNUC__)
+  asm("vpermi2w %2, %1, %0" : "+v"(index) : "v"(low), "v"(high));
+  return index;
+#else
+  return _mm512_permutex2var_epi16(low, index, high);
+#endif
+}
+
+// G groups of 32 rows, T tokens: 16-bit sums of 64 columns, widened to 32 bits by even and odd rows. The signs
+// are read from end to end without prefetches of ours: these halve what the hardware's own bring.
 template <int G, int T>
 inline void SignTile(const uint8_t* words, int columns, const char* tables, int64_t table_stride, const float* scales,
                      float* y, int64_t y_stride, bool accumulate) {
@@ -102,20 +135,23 @@ inline void SignTile(const uint8_t* words, int columns, const char* tables, int6
     ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) sum[t][i] = _mm512_setzero_si512();
     for (int k = c; k < end; k += 16, words += 64 * G) {
       __m512i signs[G];
-      ONEBIT_UNROLL for (int i = 0; i < G; i++) {
-        signs[i] = _mm512_loadu_si512(words + 64 * i);
-        if (T == 1) _mm_prefetch(reinterpret_cast<const char*>(words) + 64 * i + 4096, _MM_HINT_T0);
-      }
-      ONEBIT_UNROLL for (int nibble = 0; nibble < 4; nibble++) {
+      ONEBIT_UNROLL for (int i = 0; i < G; i++) signs[i] = _mm512_loadu_si512(words + 64 * i);
+      const char* entries = tables + 16 * k;
+      ONEBIT_UNROLL for (int part = 0; part < 2; part++) {
         ONEBIT_UNROLL for (int t = 0; t < T; t++) {
-          const __m512i table = _mm512_broadcast_i64x4(_mm256_loadu_si256(
-              reinterpret_cast<const __m256i*>(tables + t * table_stride + 8 * k + 32 * nibble)));
-          // vpermw takes the low 5 bits of the index: both halves hold the same table.
+          const __m512i table = _mm512_loadu_si512(entries + t * table_stride + 64 * part);
           ONEBIT_UNROLL for (int i = 0; i < G; i++) {
             sum[t][i] = _mm512_add_epi16(sum[t][i], _mm512_permutexvar_epi16(signs[i], table));
           }
         }
-        if (nibble < 3) ONEBIT_UNROLL for (int i = 0; i < G; i++) signs[i] = _mm512_srli_epi16(signs[i], 4);
+        ONEBIT_UNROLL for (int i = 0; i < G; i++) signs[i] = _mm512_srli_epi16(signs[i], 5);
+      }
+      ONEBIT_UNROLL for (int t = 0; t < T; t++) {
+        const __m512i low = _mm512_loadu_si512(entries + t * table_stride + 128);
+        const __m512i high = _mm512_loadu_si512(entries + t * table_stride + 192);
+        ONEBIT_UNROLL for (int i = 0; i < G; i++) {
+          sum[t][i] = _mm512_add_epi16(sum[t][i], LookUp6(signs[i], low, high));
+        }
       }
     }
     ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) {
@@ -180,13 +216,8 @@ void Tokens(const void* words, int columns, const void* tables, int64_t table_st
             float* y, int64_t y_stride, bool accumulate) {
   const auto* w = static_cast<const uint8_t*>(words);
   const auto* table = static_cast<const char*>(tables);
-  int t = 0;
-  for (; t + 2 <= tokens; t += 2) {
-    Kind<G, 2>::kTile(w, columns, table + t * table_stride, table_stride, scales + t, y + t * y_stride, y_stride, accumulate);
-  }
-  if (t < tokens) {
-    Kind<G, 1>::kTile(w, columns, table + t * table_stride, table_stride, scales + t, y + t * y_stride, y_stride, accumulate);
-  }
+  if (tokens == 1) Kind<G, 1>::kTile(w, columns, table, table_stride, scales, y, y_stride, accumulate);
+  else Kind<G, 2>::kTile(w, columns, table, table_stride, scales, y, y_stride, accumulate);
 }
 
 template <template <int, int> class Kind>
@@ -205,10 +236,10 @@ Kernels Make() {
   FloatKernels<Avx512Simd>::Fill(table);
   table.sign_word_bytes = 2;
   table.sign_block_groups = 4;
-  table.table_bytes[kDefault] = 32;
+  table.table_bytes[kDefault] = 256;
   table.make_table[kDefault] = MakeTable;
   table.sign_block[kDefault] = Block<Default>;
-  table.table_bytes[kExact] = 64;
+  table.table_bytes[kExact] = 256;
   table.make_table[kExact] = MakeExactTable;
   table.sign_block[kExact] = Block<Exact>;
   return table;

@@ -37,27 +37,26 @@ void SignMatrix::Pack(int block, const uint8_t* rows) {
 template <typename Word>
 void SignMatrix::PackWords(int block, const uint8_t* rows) {
   constexpr int kWordsAtOnce = 32;  // keeps what is written between two visits in the L1 cache
+  constexpr int kWordColumns = 8 * static_cast<int>(sizeof(Word));
+  static_assert(kColumnBlock % (kWordsAtOnce * kWordColumns) == 0, "no visit spans two column blocks");
   const int lanes = groups(block) * kSignLanes;
   const int first_row = block * block_rows();
   const int filled = out_ - first_row < lanes ? out_ - first_row : lanes;
   const int row_bytes = in_ / 8;
-  const int whole_words = row_bytes / static_cast<int>(sizeof(Word));
-  Word* target = reinterpret_cast<Word*>(storage_.data() + BlockOffset(block));
-  for (int start = 0; start < whole_words; start += kWordsAtOnce) {
-    const int end = start + kWordsAtOnce < whole_words ? start + kWordsAtOnce : whole_words;
+  const auto word_of = [&](int lane, int w) {
+    const uint8_t* source = rows + static_cast<int64_t>(lane) * row_bytes;
+    const int at = w * static_cast<int>(sizeof(Word));
+    Word word = source[at];
+    if (at + static_cast<int>(sizeof(Word)) <= row_bytes) std::memcpy(&word, source + at, sizeof(Word));
+    return word;
+  };
+  for (int start = 0; start < row_words_; start += kWordsAtOnce) {
+    const int column = start * kWordColumns / kColumnBlock * kColumnBlock;
+    Word* target = reinterpret_cast<Word*>(storage_.data() + Offset(block, column));
+    target += static_cast<int64_t>(start - column / kWordColumns) * lanes;
+    const int count = row_words_ - start < kWordsAtOnce ? row_words_ - start : kWordsAtOnce;
     for (int lane = 0; lane < filled; lane++) {
-      const uint8_t* source = rows + static_cast<int64_t>(lane) * row_bytes;
-      for (int w = start; w < end; w++) {
-        Word word;
-        std::memcpy(&word, source + w * sizeof(Word), sizeof(Word));
-        target[static_cast<int64_t>(w) * lanes + lane] = word;
-      }
-    }
-  }
-  if (whole_words < row_words_) {
-    for (int lane = 0; lane < filled; lane++) {
-      target[static_cast<int64_t>(whole_words) * lanes + lane] =
-          rows[static_cast<int64_t>(lane) * row_bytes + row_bytes - 1];
+      for (int w = 0; w < count; w++) target[static_cast<int64_t>(w) * lanes + lane] = word_of(lane, start + w);
     }
   }
 }

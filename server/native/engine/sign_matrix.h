@@ -3,7 +3,8 @@
 // A checkpoint stores row after row, bit k of byte c = column 8c + k. Here a word of W = 1 or 2 bytes
 // (8 or 16 columns) of one row lies beside the same word of other rows, 32 of them a group, so that
 // one register holds one word of 32 rows:
-//   [block of up to sign_block_groups groups][word][group][32 rows] words of W bytes.
+//   [kColumnBlock columns][block of up to sign_block_groups groups][word][group][32 rows] words of W bytes.
+// So a thread that has many rows reads from end to end while the tables of one column block serve it.
 // Rows are padded to a multiple of 32 with +1, columns to whole words.
 #pragma once
 
@@ -28,11 +29,8 @@ class SignMatrix {
     const int rest = groups_ - block * block_groups_;
     return rest < block_groups_ ? rest : block_groups_;
   }
-  // Where a block's words begin that hold `column` (a multiple of kColumnBlock) and on.
-  const void* words(int block, int column) const {
-    return storage_.data() + BlockOffset(block) +
-           static_cast<int64_t>(column) / (8 * word_bytes_) * groups(block) * kSignLanes * word_bytes_;
-  }
+  // The words of a block's rows in the column block that begins with `column`.
+  const void* words(int block, int column) const { return storage_.data() + Offset(block, column); }
   size_t bytes() const { return storage_.size(); }
 
   // Fills one block from its rows as a checkpoint stores them, `in`/8 bytes each.
@@ -41,8 +39,13 @@ class SignMatrix {
  private:
   template <typename Word>
   void PackWords(int block, const uint8_t* rows);
-  int64_t BlockOffset(int block) const {
-    return static_cast<int64_t>(block) * block_groups_ * kSignLanes * row_words_ * word_bytes_;
+  // In bytes; `column` is a multiple of kColumnBlock.
+  int64_t Offset(int block, int column) const {
+    const int words = column / (8 * word_bytes_);
+    const int rest = row_words_ - words;
+    const int most = kColumnBlock / (8 * word_bytes_);
+    const int64_t before = int64_t{words} * groups_ + int64_t{block} * block_groups_ * (rest < most ? rest : most);
+    return before * kSignLanes * word_bytes_;
   }
 
   int out_ = 0;

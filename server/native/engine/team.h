@@ -1,6 +1,7 @@
-// The threads that run one forward pass, stage by stage. Each draws the tasks of a stage from a counter
+// The threads that run one forward pass, stage by stage. Each draws ranges of a stage's tasks from a counter
 // and goes on when all of them are done, whoever did them: a thread that comes late, or loses its core
-// between two tasks, holds nobody up.
+// between two draws, holds nobody up. Ranges are long at first, so that each thread reads memory in long
+// runs, and short in the end, so that all finish together.
 #pragma once
 
 #include <atomic>
@@ -39,9 +40,25 @@ class Team {
   // A stage: work(task) once for each task in [0, count). What all tasks wrote is seen afterwards.
   template <typename Work>
   void Share(Member& member, int count, Work work) {
+    ShareRanges(member, count, [&](int first, int end) {
+      for (int task = first; task < end; task++) work(task);
+    });
+  }
+
+  // The same by ranges: work(first, end) for all of [0, count).
+  template <typename Work>
+  void ShareRanges(Member& member, int count, Work work) {
     Stage& stage = stages_[static_cast<size_t>(member.stage++)];
     int finished = 0;
-    for (int task; (task = stage.next.fetch_add(1, std::memory_order_relaxed)) < count; finished++) work(task);
+    int first = stage.next.load(std::memory_order_relaxed);
+    while (first < count) {
+      const int share = (count - first) / (2 * member.threads);
+      const int end = first + (share > 1 ? share : 1);
+      if (!stage.next.compare_exchange_weak(first, end, std::memory_order_relaxed)) continue;
+      work(first, end);
+      finished += end - first;
+      first = stage.next.load(std::memory_order_relaxed);
+    }
     if (finished > 0) stage.done.fetch_add(finished, std::memory_order_release);
     for (int spins = 0; stage.done.load(std::memory_order_acquire) < count; spins++) {
       if (spins < kSpins) Pause();
