@@ -8,6 +8,8 @@ import { tensorflowVariable } from '../server/protocol/training-backend.ts';
 import { JobFollower } from './commands/job-follower.ts';
 import { registerCommands } from './commands/register.ts';
 import { CompletionActivity } from './completion/activity.ts';
+import { CompletionSwitches } from './completion/completion-switches.ts';
+import { completedSchemes } from './completion/context/watch-documents.ts';
 import { OneBitInlineProvider } from './completion/inline-provider.ts';
 import { OneBitPanel } from './panel/panel.ts';
 import { ModelLoader } from './server-link/model-loader.ts';
@@ -18,8 +20,7 @@ import { StatusItem } from './views/status-item.ts';
 
 let link: ServerLink | undefined;
 
-/** Text that people write: no output channels, no commit messages. */
-const completedDocuments = ['file', 'untitled', 'vscode-notebook-cell'].map((scheme) => ({ scheme }));
+const completedDocuments = completedSchemes.map((scheme) => ({ scheme }));
 
 /** Makes the status bar item and registers everything else; no process is started here. */
 export function activate(context: vscode.ExtensionContext): void {
@@ -37,7 +38,8 @@ export function activate(context: vscode.ExtensionContext): void {
   });
   const activity = new CompletionActivity();
   const jobs = new JobFollower(link, watch, context.workspaceState, log);
-  const completions = new OneBitInlineProvider(link, watch, models, activity, log);
+  const switches = new CompletionSwitches(context.workspaceState);
+  const completions = new OneBitInlineProvider(link, watch, models, switches, activity, log);
   const teacher = context.asAbsolutePath(join('server', 'starter', 'teacher'));
 
   context.subscriptions.push(
@@ -45,10 +47,10 @@ export function activate(context: vscode.ExtensionContext): void {
     watch,
     jobs,
     completions,
-    new StatusItem(link, watch, activity),
+    new StatusItem(link, watch, activity, switches),
     vscode.languages.registerInlineCompletionItemProvider(completedDocuments, completions),
     ...registerCommands(
-      { link, watch, models, jobs, log },
+      { link, watch, models, switches, jobs, log },
       existsSync(teacher) ? teacher : undefined,
       cudaFolder(context),
     ),

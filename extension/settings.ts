@@ -10,6 +10,15 @@ export interface Settings {
     maxTokens: number;
     /** Language identifiers; `*` stands for all. */
     languages: readonly string[];
+    inComments: boolean;
+    /** Milliseconds after which what is there is shown, from the first whole line on. */
+    timeBudgetMs: number;
+    /** Whether the next completion is made while one is shown. */
+    prefetch: boolean;
+    /** Texts to choose from where completions are asked for. */
+    alternatives: number;
+    /** Whether other open files are read. */
+    relatedFiles: boolean;
   };
   server: {
     /** A folder, or `starter`. */
@@ -41,9 +50,14 @@ export function readSettings(): Settings {
     device: of.get('device', 'auto').trim() || 'auto',
     completion: {
       enabled: of.get('completion.enabled', true),
-      debounceMs: of.get('completion.debounceMs', 150),
+      debounceMs: of.get('completion.debounceMs', 75),
       maxTokens: of.get('completion.maxTokens', 64),
       languages: of.get<string[]>('completion.languages', ['*']),
+      inComments: of.get('completion.inComments', true),
+      timeBudgetMs: of.get('completion.timeBudgetMs', 400),
+      prefetch: of.get('completion.prefetch', true),
+      alternatives: of.get('completion.alternatives', 3),
+      relatedFiles: of.get('completion.relatedFiles', true),
     },
     server: {
       model: of.get('server.model', 'starter').trim() || 'starter',

@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import { readSettings } from '../settings.ts';
 import { formatBytes } from '../views/status-state.ts';
 import type { WindowParts } from './window-parts.ts';
 
@@ -7,15 +6,33 @@ interface MenuItem extends vscode.QuickPickItem {
   command?: string;
 }
 
-/** The menu of the status bar item. */
-export async function showMenu({ link, watch }: WindowParts): Promise<void> {
-  const on = readSettings().completion.enabled;
+/** The menu: what the status bar item's tooltip and the palette open. */
+export async function showMenu({ link, watch, switches }: WindowParts): Promise<void> {
+  const document = vscode.window.activeTextEditor?.document;
+  const off = switches.off(document);
   const running = link.state.state === 'connected' || link.state.state === 'starting';
   const model = watch.model?.model;
   const items: MenuItem[] = [
-    on
+    off === undefined
       ? { label: '$(circle-slash) Turn Completions Off', command: 'onebit.toggleCompletions' }
-      : { label: '$(check) Turn Completions On', command: 'onebit.toggleCompletions' },
+      : {
+          label: '$(check) Turn Completions On',
+          description: { everywhere: undefined, language: 'for this language', file: 'for this file' }[off],
+          command: 'onebit.toggleCompletions',
+        },
+    ...(document === undefined || off !== undefined
+      ? []
+      : [
+          {
+            label: '$(circle-slash) Turn Completions Off for This Language',
+            description: document.languageId,
+            command: 'onebit.toggleCompletionsForLanguage',
+          },
+          {
+            label: '$(circle-slash) Turn Completions Off for This File',
+            command: 'onebit.toggleCompletionsForFile',
+          },
+        ]),
     {
       label: '$(symbol-boolean) Choose Model…',
       description: model && `${model.name}, ${formatBytes(model.bytes)}`,

@@ -1,9 +1,9 @@
 import * as vscode from 'vscode';
-import { asOneBitError } from '../../server/protocol/error.ts';
+import { asOneBitError, OneBitError } from '../../server/protocol/error.ts';
 import { installCudaBackend } from './install-cuda.ts';
 import { showMenu } from './menu.ts';
 import { chooseModel, useModel } from './model-commands.ts';
-import { startServer, stopServer, toggleCompletions } from './server-commands.ts';
+import { startServer, stopServer } from './server-commands.ts';
 import { distill, evaluate, quantize, type StarterTeacher } from './start-job.ts';
 import type { WindowParts } from './window-parts.ts';
 
@@ -33,7 +33,9 @@ export function registerCommands(
     command('distill', (resource) => distill(parts, starter, asFolder(resource))),
     command('evaluate', (resource) => evaluate(parts, starter, asFolder(resource))),
     command('installCuda', () => installCudaBackend(parts, cudaFolder)),
-    command('toggleCompletions', () => toggleCompletions()),
+    command('toggleCompletions', () => parts.switches.toggle(activeDocument())),
+    command('toggleCompletionsForLanguage', () => forActive((each) => parts.switches.toggleLanguage(each))),
+    command('toggleCompletionsForFile', () => forActive((each) => parts.switches.toggleFile(each))),
     command('showLog', () => parts.log.show()),
     command('showMenu', () => showMenu(parts)),
     command('openSettings', () =>
@@ -45,6 +47,17 @@ export function registerCommands(
 async function showFailure(log: vscode.LogOutputChannel, message: string): Promise<void> {
   const showLog = 'Show Log';
   if ((await vscode.window.showErrorMessage(message, showLog)) === showLog) log.show();
+}
+
+function activeDocument(): vscode.TextDocument | undefined {
+  return vscode.window.activeTextEditor?.document;
+}
+
+/** @throws bad-request where no editor is open */
+async function forActive(work: (document: vscode.TextDocument) => Promise<void>): Promise<void> {
+  const document = activeDocument();
+  if (document === undefined) throw new OneBitError('bad-request', 'Open a file first.');
+  await work(document);
 }
 
 /** The explorer's context menu passes the folder; the palette passes nothing. */

@@ -1,6 +1,5 @@
 import * as vscode from 'vscode';
 import { isUnfinished } from '../server-link/server-watch.ts';
-import { readSettings, section } from '../settings.ts';
 import type { WindowParts } from './window-parts.ts';
 
 /** *Start Server*. */
@@ -29,13 +28,4 @@ export async function stopServer({ link, watch }: WindowParts): Promise<void> {
     if (answer !== stop) return;
   }
   await link.stop();
-}
-
-/** *Toggle Completions*: for this workspace if it has a value of its own, otherwise for the user. */
-export async function toggleCompletions(): Promise<void> {
-  const configuration = vscode.workspace.getConfiguration(section);
-  const name = 'completion.enabled';
-  const own = configuration.inspect<boolean>(name)?.workspaceValue !== undefined;
-  const target = own ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
-  await configuration.update(name, !readSettings().completion.enabled, target);
 }

@@ -1,4 +1,5 @@
 import type * as vscode from 'vscode';
+import type { CompletionSwitches } from '../completion/completion-switches.ts';
 import type { ModelLoader } from '../server-link/model-loader.ts';
 import type { ServerLink } from '../server-link/server-link.ts';
 import type { ServerWatch } from '../server-link/server-watch.ts';
@@ -9,6 +10,7 @@ export interface WindowParts {
   link: ServerLink;
   watch: ServerWatch;
   models: ModelLoader;
+  switches: CompletionSwitches;
   jobs: JobFollower;
   log: vscode.LogOutputChannel;
 }

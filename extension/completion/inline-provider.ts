@@ -3,162 +3,166 @@ import { asOneBitError } from '../../server/protocol/error.ts';
 import type { ModelLoader } from '../server-link/model-loader.ts';
 import type { ServerLink } from '../server-link/server-link.ts';
 import type { ServerWatch } from '../server-link/server-watch.ts';
-import { completesLanguage, readSettings } from '../settings.ts';
+import { readSettings } from '../settings.ts';
 import type { CompletionActivity } from './activity.ts';
-import { restOf, type Answer } from './last-answer.ts';
-import { asksOneLine, worthCompleting } from './line-choice.ts';
-import { Debounce, pause } from './pause.ts';
-import { fromWholeLine, prefixStart, windowLimits } from './prompt-window.ts';
-import { splitTrailingSpace, withoutLeadingSpace } from './trailing-space.ts';
-import { trimCompletion, type CursorSurroundings } from './trim-completion.ts';
+import { Completer } from './completer.ts';
+import type { CompletionSwitches } from './completion-switches.ts';
+import { findDefinition } from './context/find-definition.ts';
+import { RecentDocuments } from './context/recent-documents.ts';
+import { RelatedContext } from './context/related-context.ts';
+import { watchDocuments } from './context/watch-documents.ts';
+import type { Cursor } from './cursor.ts';
+import { readCursor } from './read-cursor.ts';
 
 /** Tokens of context to fill while the model's own length is not known yet. */
 const assumedContext = 2048;
-const linesBelowRead = 8;
+/** Lines at a document's beginning in which imports are looked for. */
+const headLines = 200;
 
 /**
- * Ghost text. One request at a time for each document: a newer one, a keystroke that VS Code reports by its
- * token, or closing the document cancels the older one on the server. Failures never pop up; the status bar
- * shows them.
+ * Ghost text: what VS Code asks, and the pipeline's answer. Failures never pop up; the status bar shows them. Accepting
+ * a word, a line or all, and going from one alternative to the next, are VS Code's own commands and keys.
  */
 export class OneBitInlineProvider implements vscode.InlineCompletionItemProvider, vscode.Disposable {
-  private readonly inFlight = new Map<string, AbortController>();
-  private readonly debounce = new Debounce();
-  private lastAnswer: Answer | undefined;
-  private readonly closing = vscode.workspace.onDidCloseTextDocument((document) => {
-    this.inFlight.get(document.uri.toString())?.abort();
-  });
+  private readonly completer: Completer;
+  private readonly endings: vscode.Disposable;
+  private readonly related: RelatedContext;
 
   constructor(
     private readonly link: ServerLink,
     private readonly watch: ServerWatch,
     private readonly models: ModelLoader,
+    private readonly switches: CompletionSwitches,
     private readonly activity: CompletionActivity,
     private readonly log: vscode.LogOutputChannel,
-  ) {}
+  ) {
+    const recent = new RecentDocuments();
+    this.related = new RelatedContext({ recent, findDefinition, head: headOf });
+    this.completer = new Completer({
+      settings: () => readSettings().completion,
+      ready: (asked) => this.ready(asked),
+      generate: (request, onText, signal) => this.link.complete(request, onText, signal),
+      related: (cursor) =>
+        readSettings().completion.relatedFiles
+          ? this.related.snippets(cursor, this.contextLength)
+          : Promise.resolve([]),
+      began: () => this.began(),
+    });
+    let model = this.watch.model?.model?.path;
+    const watching = this.watch.onDidChange(() => {
+      const now = this.watch.model?.model?.path;
+      if (now !== undefined && model !== undefined && now !== model) this.completer.forget();
+      model = now ?? model;
+    });
+    const switching = this.switches.onDidChange(() => this.completer.cancel());
+    this.endings = vscode.Disposable.from(
+      watching,
+      switching,
+      watchDocuments(recent, (document) => {
+        this.related.forget(document);
+        if (this.completer.runsFor(document)) this.completer.cancel();
+      }),
+      vscode.workspace.onDidChangeTextDocument(({ document, contentChanges: [change, ...more] }) => {
+        if (change === undefined || !this.completer.runsFor(document.uri.toString())) return;
+        if (more.length > 0) return this.completer.cancel();
+        // Of a bracket that the editor closes by itself, the first character was typed.
+        const typed = /^[([{"'`][)\]}"'`]$/.test(change.text) ? 1 : change.text.length;
+        this.completer.changed(this.read(document, document.positionAt(change.rangeOffset + typed)));
+      }),
+      vscode.window.onDidChangeActiveTextEditor((editor) => {
+        if (editor !== undefined && !this.completer.runsFor(editor.document.uri.toString()))
+          this.completer.cancel();
+      }),
+    );
+  }
 
   async provideInlineCompletionItems(
     document: vscode.TextDocument,
     position: vscode.Position,
     context: vscode.InlineCompletionContext,
     token: vscode.CancellationToken,
-  ): Promise<vscode.InlineCompletionItem[] | undefined> {
-    const settings = readSettings().completion;
-    if (!settings.enabled || !completesLanguage(settings.languages, document.languageId)) return undefined;
-    const asked = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
-    // While the suggest widget has something selected, ghost text would fight with it.
-    if (context.selectedCompletionInfo !== undefined && !asked) return undefined;
-
-    const around = surroundings(document, position);
-    if (!worthCompleting(around.lineBefore, around.lineAfter, asked)) return undefined;
-    const offset = document.offsetAt(position);
-    const key = document.uri.toString();
-    const here = { document: key, offset, lineBefore: around.lineBefore, lineAfter: around.lineAfter };
-    const rest = restOf(this.lastAnswer, here);
-    if (rest !== undefined) return [item(rest, position)];
-
-    this.inFlight.get(key)?.abort();
-    const controller = new AbortController();
-    this.inFlight.set(key, controller);
-    const cancellation = token.onCancellationRequested(() => controller.abort());
+  ): Promise<vscode.InlineCompletionItem[]> {
+    const cancelled = new AbortController();
+    const cancellation = token.onCancellationRequested(() => cancelled.abort());
+    if (token.isCancellationRequested) cancelled.abort();
     try {
-      if (token.isCancellationRequested) return undefined;
-      if (!asked && !(await pause(this.debounce.delay(settings.debounceMs), controller.signal))) {
-        return undefined;
-      }
-      const singleLine = asksOneLine(around.lineBefore, around.lineAfter);
-      const text = await this.ask(document, offset, settings.maxTokens, singleLine, asked, controller.signal);
-      if (text === undefined || controller.signal.aborted) return undefined;
-      const trimmed = trimCompletion(text, around, singleLine);
-      if (trimmed === undefined) return undefined;
-      this.lastAnswer = { ...here, text: trimmed };
-      return [item(trimmed, position)];
+      const texts = await this.completer.complete({
+        cursor: this.read(document, position),
+        asked: context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke,
+        on: this.switches.off(document) === undefined,
+        selecting: isSelecting(document, position),
+        suggesting: context.selectedCompletionInfo !== undefined,
+        signal: cancelled.signal,
+      });
+      const range = new vscode.Range(position, position);
+      return texts.map((text) => new vscode.InlineCompletionItem(text, range));
     } finally {
       cancellation.dispose();
-      if (this.inFlight.get(key) === controller) this.inFlight.delete(key);
     }
   }
 
   dispose(): void {
-    this.closing.dispose();
-    for (const controller of this.inFlight.values()) controller.abort();
+    this.endings.dispose();
+    this.completer.dispose();
   }
 
-  /** The model's text, or undefined when cancelled or failed. */
-  private async ask(
-    document: vscode.TextDocument,
-    offset: number,
-    maxTokens: number,
-    singleLine: boolean,
-    asked: boolean,
-    signal: AbortSignal,
-  ): Promise<string | undefined> {
+  private get contextLength(): number {
+    return this.watch.model?.memory?.contextLength ?? assumedContext;
+  }
+
+  private read(document: vscode.TextDocument, position: vscode.Position): Cursor {
+    return readCursor(document, position, this.contextLength);
+  }
+
+  private async ready(asked: boolean): Promise<void> {
+    if (this.link.state.state === 'connected' && this.watch.model?.state === 'ready') return;
     this.activity.began();
-    let outcome: { message: string } | 'cancelled' | undefined = 'cancelled';
     try {
       await this.link.connect({ asked });
       await this.models.ensureLoaded();
-      if (signal.aborted) return undefined;
-      const started = performance.now();
-      const around = this.textAround(document, offset);
-      const { prefix, space } = splitTrailingSpace(around.prefix);
-      const result = await this.link.complete(
-        {
-          prefix,
-          suffix: around.suffix.trim() === '' ? '' : around.suffix,
-          language: document.languageId,
-          path: vscode.workspace.asRelativePath(document.uri),
-          maxTokens,
-          singleLine,
-        },
-        signal,
-      );
-      if (signal.aborted || result.finishReason === 'cancelled') return undefined;
-      const took = performance.now() - started;
-      this.debounce.answered(took);
-      this.log.debug(
-        `Completion in ${Math.round(took)} ms: ${result.timings.completionTokens} tokens, ` +
-          `${result.timings.cachedTokens} of ${result.timings.promptTokens} prompt tokens cached, ` +
-          `${result.finishReason}`,
-      );
-      outcome = undefined;
-      return withoutLeadingSpace(result.text, space);
-    } catch (caught) {
-      const error = asOneBitError(caught);
-      if (error.code !== 'cancelled') {
-        outcome = this.link.state.state === 'connected' ? { message: error.message } : 'cancelled';
-        this.log.warn(`No completion: ${error.message}`);
-      }
-      return undefined;
-    } finally {
-      this.activity.ended(outcome);
+      this.activity.ended('cancelled');
+    } catch (error) {
+      this.failed(error);
+      throw error;
     }
   }
 
-  private textAround(document: vscode.TextDocument, offset: number): { prefix: string; suffix: string } {
-    const limits = windowLimits(this.watch.model?.memory?.contextLength ?? assumedContext);
-    const text = (from: number, to: number): string =>
-      document.getText(new vscode.Range(document.positionAt(from), document.positionAt(to)));
-    const start = prefixStart(offset, limits.prefix);
-    return {
-      prefix: fromWholeLine(text(start, offset), start > 0).replaceAll('\r\n', '\n'),
-      suffix: text(offset, offset + limits.suffix).replaceAll('\r\n', '\n'),
+  /** Takes note of a generation; the function that is returned, of its end. */
+  private began(): ReturnType<ConstructorParameters<typeof Completer>[0]['began']> {
+    const started = performance.now();
+    this.activity.began();
+    return (failure, timings) => {
+      if (failure === 'cancelled') return this.activity.ended('cancelled');
+      if (failure !== undefined) return this.failed(failure);
+      if (timings !== undefined) {
+        this.log.debug(
+          `Completion in ${Math.round(performance.now() - started)} ms: ${timings.completionTokens} tokens, ` +
+            `${timings.cachedTokens} of ${timings.promptTokens} prompt tokens cached`,
+        );
+      }
+      this.activity.ended(undefined);
     };
+  }
+
+  private failed(caught: unknown): void {
+    const error = asOneBitError(caught);
+    const shown = error.code !== 'cancelled' && this.link.state.state === 'connected';
+    if (error.code !== 'cancelled') this.log.warn(`No completion: ${error.message}`);
+    this.activity.ended(shown ? { message: error.message } : 'cancelled');
   }
 }
 
-function item(text: string, position: vscode.Position): vscode.InlineCompletionItem {
-  return new vscode.InlineCompletionItem(text, new vscode.Range(position, position));
+/** More than one cursor, or something selected, where the completion is asked for. */
+function isSelecting(document: vscode.TextDocument, position: vscode.Position): boolean {
+  const editor = vscode.window.activeTextEditor;
+  if (editor?.document !== document) return false;
+  if (editor.selections.length > 1) return true;
+  return !editor.selection.isEmpty && editor.selection.active.isEqual(position);
 }
 
-function surroundings(document: vscode.TextDocument, position: vscode.Position): CursorSurroundings {
-  const line = document.lineAt(position.line).text;
-  const linesBelow: string[] = [];
-  const last = Math.min(document.lineCount - 1, position.line + linesBelowRead);
-  for (let index = position.line + 1; index <= last; index++) linesBelow.push(document.lineAt(index).text);
-  return {
-    lineBefore: line.slice(0, position.character),
-    lineAfter: line.slice(position.character),
-    linesBelow,
-  };
+function headOf(document: string): string {
+  const open = vscode.workspace.textDocuments.find(({ uri }) => uri.toString() === document);
+  if (open === undefined) return '';
+  const end = Math.min(headLines, open.lineCount);
+  return open.getText(new vscode.Range(0, 0, end, 0)).replaceAll('\r\n', '\n');
 }

@@ -97,9 +97,13 @@ export class ServerLink implements PanelLink {
     return this.connected().request(method, params, signal);
   }
 
-  /** Text for the gap between prefix and suffix. */
-  async complete(params: Omit<CompletionParams, 'id'>, signal?: AbortSignal): Promise<CompletionResult> {
-    return this.connected().complete(params, undefined, signal);
+  /** Text for the gap between prefix and suffix: each piece as it comes, and all of it in the end. */
+  async complete(
+    params: Omit<CompletionParams, 'id'>,
+    onText?: (text: string) => void,
+    signal?: AbortSignal,
+  ): Promise<CompletionResult> {
+    return this.connected().complete(params, onText, signal);
   }
 
   onNotification<N extends keyof Notifications>(

@@ -3,10 +3,24 @@ import type { CompletionActivity } from '../completion/activity.ts';
 import type { Ending } from '../panel/panel-link.ts';
 import type { ServerLink } from '../server-link/server-link.ts';
 import type { ServerWatch } from '../server-link/server-watch.ts';
-import { readSettings, section } from '../settings.ts';
+import type { CompletionSwitches } from '../completion/completion-switches.ts';
+import { section } from '../settings.ts';
 import { statusView } from './status-state.ts';
 
-/** The one status bar item: shows the state, opens the menu. */
+const links = [
+  ['Menu', 'onebit.showMenu'],
+  ['Language on/off', 'onebit.toggleCompletionsForLanguage'],
+  ['File on/off', 'onebit.toggleCompletionsForFile'],
+  ['Model', 'onebit.chooseModel'],
+  ['Panel', 'onebit.openPanel'],
+] as const;
+const linkedCommands = links.map(([, command]) => command);
+const tooltipLinks = links.map(([title, command]) => `[${title}](command:${command})`).join(' · ');
+
+/**
+ * The one status bar item: shows the state. A click turns completions on or off; the tooltip leads to everything
+ * else. Where something went wrong a click opens the menu instead.
+ */
 export class StatusItem implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem(
     'onebit.status',
@@ -19,14 +33,16 @@ export class StatusItem implements vscode.Disposable {
     private readonly link: ServerLink,
     private readonly watch: ServerWatch,
     private readonly activity: CompletionActivity,
+    private readonly switches: CompletionSwitches,
   ) {
     this.item.name = 'OneBit';
-    this.item.command = 'onebit.showMenu';
     const update = (): void => this.update();
     this.endings = [
       link.onDidChangeState(update),
       watch.onDidChange(update),
       activity.onDidChange(update),
+      switches.onDidChange(update),
+      vscode.window.onDidChangeActiveTextEditor(update),
       vscode.workspace.onDidChangeConfiguration((event) => {
         if (event.affectsConfiguration(section)) update();
       }),
@@ -42,7 +58,7 @@ export class StatusItem implements vscode.Disposable {
 
   private update(): void {
     const view = statusView({
-      completionsOn: readSettings().completion.enabled,
+      completionsOff: this.switches.off(vscode.window.activeTextEditor?.document),
       link: this.link.state,
       model: this.watch.model,
       jobs: this.watch.jobs,
@@ -52,7 +68,10 @@ export class StatusItem implements vscode.Disposable {
     this.item.text = view.text;
     const tooltip = new vscode.MarkdownString();
     tooltip.appendText(view.tooltip.join('\n'));
+    tooltip.appendMarkdown(`\n\n${tooltipLinks}`);
+    tooltip.isTrusted = { enabledCommands: linkedCommands };
     this.item.tooltip = tooltip;
+    this.item.command = view.isError ? 'onebit.showMenu' : 'onebit.toggleCompletions';
     this.item.backgroundColor = view.isError
       ? new vscode.ThemeColor('statusBarItem.errorBackground')
       : undefined;

@@ -4,7 +4,8 @@ import type { LinkState } from '../panel/panel-link.ts';
 
 /** Everything that the status bar item reflects. */
 export interface StatusInputs {
-  completionsOn: boolean;
+  /** Why there are no completions in the active editor; undefined: they are on. */
+  completionsOff: 'everywhere' | 'language' | 'file' | undefined;
   link: LinkState;
   /** Undefined while not connected. */
   model: ModelStatus | undefined;
@@ -88,7 +89,12 @@ function modelLines(model: ModelStatus | undefined): string[] {
 export function statusView(inputs: StatusInputs): StatusView {
   const { link, model } = inputs;
   const job = inputs.jobs.find(({ state }) => state === 'running');
-  const completions = inputs.completionsOn ? 'Completions are on.' : 'Completions are off.';
+  const { completionsOff } = inputs;
+  const where = { everywhere: '', language: ' for this language', file: ' for this file' };
+  const completions =
+    completionsOff === undefined
+      ? 'Completions are on. Click to turn them off.'
+      : `Completions are off${where[completionsOff]}. Click to turn them on.`;
   const details = modelLines(model);
   if (job !== undefined) details.push(`${jobTitle(job)}: ${jobProgressLine(job)}`);
   const view = (icon: string, word: string, why?: string, isError = false): StatusView => ({
@@ -108,7 +114,9 @@ export function statusView(inputs: StatusInputs): StatusView {
   }
   if (link.state === 'starting') return view('loading~spin', 'starting', 'The server is starting.');
   if (model?.state === 'loading') return view('loading~spin', 'loading', 'The model is being loaded.');
-  if (!inputs.completionsOn) return view('circle-slash', 'off');
+  if (completionsOff !== undefined) {
+    return view('circle-slash', completionsOff === 'everywhere' ? 'off' : 'off here');
+  }
   if (inputs.completionError !== undefined) return view('warning', 'error', inputs.completionError, true);
   if (link.state === 'stopped') {
     return view('debug-pause', 'stopped', 'The server is not running; it starts when it is needed.');

@@ -24,13 +24,21 @@ test('the palette has the commands', async () => {
   await workbench().page.keyboard.press('Escape');
 });
 
-test('completions are switched off and on by the menu of the status bar item', async () => {
+test('one click on the status bar item switches completions off, another on', async () => {
   await workbench().status.click();
-  await workbench().picture('activation-3-menu');
-  await workbench().pick('Turn Completions Off');
   await until('it is off', async () => (await workbench().status.innerText()).includes('OneBit: off'));
+  await workbench().picture('activation-3-off');
   await workbench().status.click();
-  await workbench().pick('Turn Completions On');
   await until('it is on', async () => (await workbench().status.innerText()).includes('OneBit: stopped'));
   expect(await serverProcesses(workbench().folders.state)).toEqual([]);
+});
+
+test('the menu does it, too', async () => {
+  await workbench().command('OneBit: Show Menu');
+  await workbench().picture('activation-4-menu');
+  await workbench().pick('Turn Completions Off');
+  await until('it is off', async () => (await workbench().status.innerText()).includes('OneBit: off'));
+  await workbench().command('OneBit: Show Menu');
+  await workbench().pick('Turn Completions On');
+  await until('it is on', async () => (await workbench().status.innerText()).includes('OneBit: stopped'));
 });

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { trimCompletion } from '../../extension/completion/trim-completion.ts';
+import { trimCompletion } from '../../extension/completion/trim/trim-completion.ts';
 import { serverProcesses } from './harness/processes.ts';
 import { until, useWorkbench } from './harness/workbench.ts';
 
@@ -20,7 +20,12 @@ type Beginning = (typeof beginnings)[number];
 
 const workbench = useWorkbench({
   // A proxy that does not answer must not stand between the extension and its server.
-  settings: () => ({ 'http.proxy': 'http://127.0.0.1:9', 'editor.autoClosingBrackets': 'never' }),
+  settings: () => ({
+    'http.proxy': 'http://127.0.0.1:9',
+    'editor.autoClosingBrackets': 'never',
+    // The model is asked here without other files.
+    'onebit.completion.relatedFiles': false,
+  }),
   prepare: async ({ workspace }) => {
     for (const [name, text] of beginnings) await writeFile(join(workspace, name), text);
   },
@@ -32,11 +37,10 @@ const fileText = (name: string) => readFile(join(workbench().folders.workspace, 
 async function expected([, text, typed]: Beginning): Promise<string | undefined> {
   const client = await workbench().client();
   try {
-    const prefix = (text + typed).trimEnd();
-    const answer = await client.complete({ prefix, maxTokens: 64, singleLine: true });
+    const before = text + typed;
+    const answer = await client.complete({ prefix: before, maxTokens: 64, singleLine: true });
     expect(answer.model).toBe('starter');
-    const said = typed.endsWith(' ') ? answer.text.replace(/^ /, '') : answer.text;
-    return trimCompletion(said, { lineBefore: typed, lineAfter: '', linesBelow: [] }, true);
+    return trimCompletion(answer.text, { before, after: '' }, { singleLine: true });
   } finally {
     await client.close();
   }

@@ -33,6 +33,9 @@ test('the commands have the names that people look for', () =>
     'OneBit: Install the CUDA Backend',
     'OneBit: Open Panel',
     'OneBit: Toggle Completions',
+    'OneBit: Toggle Completions for This Language',
+    'OneBit: Toggle Completions for This File',
+    'OneBit: Show Menu',
     'OneBit: Show Log',
   ]));
 

@@ -50,7 +50,7 @@ const running: Job = {
 };
 
 const calm: StatusInputs = {
-  completionsOn: true,
+  completionsOff: undefined,
   link: { state: 'connected' },
   model: ready,
   jobs: [],
@@ -63,13 +63,15 @@ describe('the status bar item', () => {
   test.each<[string, Partial<StatusInputs>]>([
     ['$(symbol-boolean) OneBit', {}],
     ['$(loading~spin) OneBit', { generating: 1 }],
-    ['$(circle-slash) OneBit: off', { completionsOn: false }],
+    ['$(circle-slash) OneBit: off', { completionsOff: 'everywhere' }],
+    ['$(circle-slash) OneBit: off here', { completionsOff: 'language' }],
+    ['$(circle-slash) OneBit: off here', { completionsOff: 'file' }],
     ['$(debug-pause) OneBit: stopped', { link: { state: 'stopped' }, model: undefined }],
     ['$(loading~spin) OneBit: starting', { link: { state: 'starting' }, model: undefined }],
     ['$(loading~spin) OneBit: loading', { model: { ...ready, state: 'loading' } }],
     ['$(sync~spin) OneBit: distilling 40%', { jobs: [running] }],
     ['$(sync~spin) OneBit: distilling', { jobs: [{ ...running, progress: undefined }] }],
-    ['$(sync~spin) OneBit: distilling 40%', { jobs: [running], generating: 1, completionsOn: false }],
+    ['$(sync~spin) OneBit: distilling 40%', { jobs: [running], generating: 1, completionsOff: 'everywhere' }],
     ['$(error) OneBit: error', { link: { state: 'failed', error: 'no Node' }, jobs: [running] }],
     ['$(error) OneBit: error', { model: { ...ready, state: 'failed', error: 'bad file' } }],
     ['$(warning) OneBit: error', { completionError: 'queue full' }],
