@@ -1,12 +1,12 @@
 /** Keystrokes further apart than this do not belong to one burst of typing. */
 const burstMs = 1000;
 /** The share of the typing time that may go into answers nobody waits for. */
-const dutyLimit = 0.25;
+const dutyLimit = 0.4;
 const remembered = 9;
 
 /**
  * How long to wait after a keystroke before asking. What the settings say, as long as answering every keystroke
- * would take less than a quarter of the time between keystrokes. Where it would take more, most answers would be
+ * would take less than four tenths of the time between keystrokes. Where it would take more, most answers would be
  * thrown away and the machine kept busy for nothing: then until typing pauses, which is a little longer than the
  * recent keystrokes were apart, and at least half of the time that an answer takes.
  */

@@ -18,6 +18,10 @@ export async function loadBundled(name) {
     logLevel: 'warning',
     loader: { '.wgsl': 'text' },
     external: ['webgpu'],
+    // Some packages are CommonJS and ask for Node's modules.
+    banner: {
+      js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
+    },
   });
   return import(pathToFileURL(outfile).href);
 }

@@ -1,6 +1,7 @@
 // `npm run bench`: side-by-side measurements in one run, medians of alternating rounds.
-//   --only engine|training|gpu-encode     all without it
+//   --only engine|training|gpu-encode|completion     all without it
 //   --shapes 1.1b,7b           of the engine's part (beside node-llama-cpp)
+//   --positions 200 --keystrokes 1000 --code FILE.jsonl.gz     of completion's part (default: code of installed packages)
 //   --threads 2 --rounds 3 --prefill 128 --decode 32 --no-peer
 // Writes test/output/bench.json and bench.md, and prints the tables.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +13,8 @@ import { loadBundled } from './bundle.mjs';
 import { engineTable, measureEngines } from './engine-speed.mjs';
 import { measureProducts, measureTraining, paperRecipe, trainingTable } from './training-speed.mjs';
 
-const output = join(dirname(fileURLToPath(import.meta.url)), '..', 'output');
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const output = join(root, 'test', 'output');
 const { values: options } = parseArgs({
   options: {
     only: { type: 'string' },
@@ -22,6 +24,9 @@ const { values: options } = parseArgs({
     prefill: { type: 'string', default: '128' },
     decode: { type: 'string', default: '32' },
     peer: { type: 'boolean', default: true },
+    positions: { type: 'string', default: '200' },
+    keystrokes: { type: 'string', default: '1000' },
+    code: { type: 'string' },
   },
   allowNegative: true,
 });
@@ -64,6 +69,16 @@ if (options.only === undefined || options.only === 'gpu-encode') {
   const { measureEncode } = await loadBundled('gpu-encode');
   report.gpuEncode = await measureEncode(1000);
 }
+let completionText;
+if (options.only === undefined || options.only === 'completion') {
+  const { measureCompletion, completionTable } = await loadBundled('completion-speed');
+  const { positions, keystrokes, code } = options;
+  report.completion = await measureCompletion({
+    ...{ root, folder: join(folder, 'state'), model: 'starter', threads, perSecond: 8, code },
+    ...{ positions: Number(positions), keystrokes: Number(keystrokes) },
+  });
+  completionText = completionTable(report.completion);
+}
 mkdirSync(output, { recursive: true });
 writeFileSync(join(output, 'bench.json'), `${JSON.stringify(report, null, 2)}\n`);
 const markdown = [
@@ -74,6 +89,7 @@ const markdown = [
     : []),
   ...(report.engines === undefined ? [] : [engineTable(report.engines)]),
   ...(report.training === undefined ? [] : [trainingTable(report.training)]),
+  ...(completionText === undefined ? [] : [completionText]),
   ...(report.gpuEncode === undefined
     ? []
     : [
