@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -118,6 +118,39 @@ describe.each(Object.entries(variants))('random weights: %s', (name, options) =>
     const { ppl } = await onebitJson<Perplexity>(['eval', 'ppl', ...flags]);
     expect(Math.abs(ppl / expected.ppl - 1)).toBeLessThan(3e-3);
   });
+});
+
+describe('the starter student on code', () => {
+  const text = join(folder, 'code.txt');
+  beforeAll(() => {
+    const sources = join(packageRoot(), 'server', 'engine');
+    const files = readdirSync(sources).filter((name) => name.endsWith('.ts'));
+    writeFileSync(text, files.map((name) => readFileSync(join(sources, name), 'utf8')).join('\n'));
+  });
+
+  // Forced down from what the CPU has; a CPU without one of them measures its best again.
+  it.each(['avx512', 'avx2', 'portable'])(
+    'default kernels: perplexity to 0.1%% of --exact (%s)',
+    async (isa) => {
+      const args = [
+        'eval',
+        'ppl',
+        '--device',
+        'cpu',
+        '--text',
+        text,
+        '--window',
+        '256',
+        '--max-tokens',
+        '4096',
+      ];
+      const environment = { ONEBIT_CPU: isa };
+      const exact = await onebitJson<Perplexity>([...args, '--exact'], environment);
+      const { ppl, tokens } = await onebitJson<Perplexity>(args, environment);
+      expect(tokens).toBe(4080);
+      expect(Math.abs(ppl / exact.ppl - 1)).toBeLessThan(1e-3);
+    },
+  );
 });
 
 describe.each(paths)('real checkpoints (%s)', (path) => {

@@ -31,8 +31,9 @@ int Min(int a, int b) { return a < b ? a : b; }
 int ColumnBlocks(int columns) { return (columns + kColumnBlock - 1) / kColumnBlock; }
 
 // Bytes of one token's look-up tables of a full column block of a linear with `in` columns.
-int64_t TableStride(int in, int table_bytes) {
-  return RoundUp(Min(in, kColumnBlock), 16) / 16 * table_bytes;
+int64_t TableStride(int in, const Kernels& kernels, int precision) {
+  return kernels.table_header_bytes[precision] +
+         RoundUp(Min(in, kColumnBlock), kTableColumns) / kTableColumns * kernels.table_bytes[precision];
 }
 
 }  // namespace
@@ -73,7 +74,7 @@ ForwardPass::ForwardPass(const Model& model)
     int64_t row_bytes = 0, row_scales = 0;  // of the tables of one row
     const auto stage = [&](int linears, int in) {
       const int64_t count = int64_t{linears} * ColumnBlocks(in);
-      const int64_t size = count * TableStride(in, kernels_.table_bytes[precision_]);
+      const int64_t size = count * TableStride(in, kernels_, precision_);
       row_bytes = size > row_bytes ? size : row_bytes;
       row_scales = count > row_scales ? count : row_scales;
     };
@@ -86,7 +87,7 @@ ForwardPass::ForwardPass(const Model& model)
       return Tables{Pages(static_cast<size_t>(sets * size), use), bytes, size};
     };
     shared_tables_ = take(kTableRows, 1, Pages::Use::kStreamed);
-    own_tables_ = take(kTokenTile, kMaxThreads, Pages::Use::kSparse);
+    own_tables_ = take(kernels_.token_tile, kMaxThreads, Pages::Use::kSparse);
   }
 }
 
@@ -174,7 +175,7 @@ void ForwardPass::Multiply(Team::Member& member, const Product* products, int co
   const bool is_signs = products[0].linear->is_signs;
   // Of few rows each thread makes the tables that it needs, in memory of its own: that is faster than to wait
   // for others and to fetch theirs from another core's cache.
-  const bool is_own = is_signs && rows <= kTokenTile;
+  const bool is_own = is_signs && rows <= kernels_.token_tile;
   const Tables& tables = is_own ? own_tables_ : shared_tables_;
   int tasks[3], total = 0;
   for (int p = 0; p < count; p++) {
@@ -192,7 +193,7 @@ void ForwardPass::Multiply(Team::Member& member, const Product* products, int co
       if (!is_signs) continue;
       const int64_t made = int64_t{p} * ColumnBlocks(parts[p].linear->in) * n;
       uint8_t* set = tables.pages.data() + (is_own ? member.index * tables.set_bytes : 0);
-      parts[p].stride = TableStride(parts[p].linear->in, kernels_.table_bytes[precision_]);
+      parts[p].stride = TableStride(parts[p].linear->in, kernels_, precision_);
       parts[p].tables = set + made * parts[p].stride;
       parts[p].scales = reinterpret_cast<float*>(set + tables.scales_at) + made;
     }
@@ -234,16 +235,16 @@ void ForwardPass::MakeTable(const TabledProduct& product, int index, int rows) {
 void ForwardPass::MultiplySigns(const TabledProduct& product, int first, int end, int rows) {
   const SignMatrix& signs = product.linear->signs;
   const int in = product.linear->in;
-  const int step = rows <= kTokenTile ? end - first : kSignRowsAtOnce / signs.block_rows();
+  const int step = rows <= kernels_.token_tile ? end - first : kSignRowsAtOnce / signs.block_rows();
   for (; first < end; first += step) {
     for (int column = 0; column < in; column += kColumnBlock) {
-      for (int token = 0; token < rows; token += kTokenTile) {
+      for (int token = 0; token < rows; token += kernels_.token_tile) {
         const int64_t made = int64_t{column / kColumnBlock} * rows + token;
         float* y = product.y + token * product.y_stride;
         for (int block = first; block < Min(first + step, end); block++) {
           kernels_.sign_block[precision_](signs.words(block, column), signs.groups(block), Min(kColumnBlock, in - column),
                                           product.tables + made * product.stride, product.stride, product.scales + made,
-                                          Min(kTokenTile, rows - token),
+                                          Min(kernels_.token_tile, rows - token),
                                           y + int64_t{block} * signs.block_rows(), product.y_stride, column > 0);
         }
       }

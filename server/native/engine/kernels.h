@@ -13,13 +13,13 @@ namespace onebit {
 // its block. The tables of a block take at most 8 KB a token: they stay in the L1 cache while the signs
 // of many rows stream past them.
 constexpr int kColumnBlock = 512;
-// Entries of the tables of this many columns are summed in 16 bits before they are widened. The scale of
+// Where entries are summed in 16 bits: those of this many columns, before they are widened. The scale of
 // a block is the finest at which no choice of signs can overflow: that of the span with the largest
 // Σ |x·g|, with room for the rounding of each column.
 constexpr int kSpanColumns = 64;
 constexpr float kSpanMost = 32767.0f - 0.5f * kSpanColumns;
-// Tokens that a 1-bit product takes at once: as many as have their tables in the L1 cache together.
-constexpr int kTokenTile = 2;
+// Tables are made for a multiple of this many columns: what the widest sign word holds.
+constexpr int kTableColumns = 32;
 // Signs are stored for 32 rows side by side; see sign_matrix.h.
 constexpr int kSignLanes = 32;
 
@@ -27,17 +27,21 @@ enum class FloatType { kF32 = 0, kF16 = 1, kBf16 = 2 };
 
 struct Kernels {
   // --- 1-bit products ---
-  // Bytes of a stored sign word (8 or 16 columns of one row) and the most groups of 32 rows a block has.
+  // Bytes of a stored sign word (8 or 32 columns of one row) and the most groups of 32 rows a block has.
   int sign_word_bytes;
   int sign_block_groups;
-  // Bytes of the tables of 16 columns, and how to make those of one column block: `columns` (a multiple
-  // of 8, at most kColumnBlock) products x·g; columns missing to a multiple of 16 count as zeros.
-  // Default: integers, *scale times which is the sum. Exact: f32 sums, and *scale is 1.
+  // Tokens that a 1-bit product takes at once: as many as have their tables in the L1 cache together.
+  int token_tile;
+  // Bytes of the tables of kTableColumns columns, bytes before the tables of a column block, and how to make
+  // them: `columns` (a multiple of 8, at most kColumnBlock) products x·g; columns missing to a multiple of
+  // kTableColumns count as zeros. Default: integers, *scale times which is the sum. Exact: f32 sums, and
+  // *scale is 1.
   int table_bytes[2];
+  int table_header_bytes[2];
   void (*make_table[2])(const float* x, const float* g, int columns, void* table, float* scale);
   // One block of `groups`·32 rows times one column block: for each token t
   //   y[t·y_stride + row] (+)= scales[t] · Σ_columns ±(x·g), with token t's tables at t·table_stride bytes.
-  // At most kTokenTile tokens.
+  // At most token_tile tokens.
   void (*sign_block[2])(const void* words, int groups, int columns, const void* tables, int64_t table_stride,
                         const float* scales, int tokens, float* y, int64_t y_stride, bool accumulate);
 

@@ -1,8 +1,8 @@
-// Kernels for AVX-512 with VNNI and VBMI. Sign words have 16 bits (16 columns of one row), 32 rows
-// side by side, and three look-ups of all 32 rows at once serve a word: vpermw with its lowest 5 bits
-// in a table of one register (32 entries of 16 bits), the same with the next 5, and vpermi2w with the
-// last 6 in a table of two. All three ignore higher bits of the index, so that shifts do for masks.
+// Kernels for AVX-512 with VNNI and VBMI. Sign words have 32 bits (32 columns of one row), 16 rows in a
+// register; the two nibbles of a byte choose from the tables of 8 columns.
 #include <immintrin.h>
+
+#include <cmath>
 
 #include "engine/float_kernels.h"
 #include "engine/kernels.h"
@@ -11,14 +11,33 @@
 namespace onebit {
 namespace {
 
-// Adds pairs of 16-bit numbers times `pick` to 32-bit sums. gcc 12 copies the accumulator around the
-// intrinsic (two moves and a spill), so that the instruction is written out where that is possible.
-inline __m512i AddPicked(__m512i sum, __m512i pairs, __m512i pick) {
+// Tokens that go through the signs at once.
+constexpr int kTokenTile = 4;
+
+// Columns of a sign word, and the bytes of their tables: those of columns 8j to 8j + 3 stand at 16·j of the first
+// register, those of columns 8j + 4 to 8j + 7 at 16·j of the second.
+constexpr int kWordColumns = 32;
+constexpr int kWordTable = 128;
+
+// The entries have 8 bits, and every table a weight from 1 to kMost: its entries count that many units of the
+// column block's scale. An outlier so costs precision in its table only.
+constexpr int kMost = 127;
+constexpr int kEntryOffset = 128;  // entries are stored without a sign
+
+// What stands before the tables of a column block.
+struct alignas(64) TableHeader {
+  uint8_t weights[kColumnBlock / 4];  // of each table, in the order of the tables
+  int32_t start;                      // what takes kEntryOffset out of the sums again
+};
+
+// Adds 4 look-ups of every row times their tables' weights to 32-bit sums. gcc 12 copies the accumulator around
+// the intrinsic (two moves and a spill), so that the instruction is written out where that is possible.
+inline __m512i AddEntries(__m512i sum, __m512i entries, const int32_t* weights) {
 #if defined(__GNUC__)
-  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(pairs), "vm"(pick));
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(entries), "m"(*weights));
   return sum;
 #else
-  return _mm512_dpwssd_epi32(sum, pairs, pick);
+  return _mm512_dpbusd_epi32(sum, entries, _mm512_set1_epi32(*weights));
 #endif
 }
 
@@ -41,62 +60,55 @@ inline __m512 SignedSums(const Patterns& pattern, const float* inputs) {
   return _mm512_fmadd_ps(_mm512_set1_ps(inputs[3]), pattern.of[3], sums);
 }
 
-// x·g of one column block, with zeros up to a multiple of 16. Returns the number of columns so padded.
+// x·g of one column block, with zeros up to whole words. Returns the number of columns so padded.
 inline int Products(const float* x, const float* g, int columns, float* products) {
-  int c = 0;
-  for (; c + 16 <= columns; c += 16) {
-    _mm512_store_ps(products + c, _mm512_mul_ps(_mm512_loadu_ps(x + c), _mm512_loadu_ps(g + c)));
+  const int padded = (columns + kWordColumns - 1) / kWordColumns * kWordColumns;
+  for (int c = 0; c < padded; c += 16) {
+    const int n = columns - c;
+    const __mmask16 some = n >= 16 ? 0xffff : n <= 0 ? 0 : static_cast<__mmask16>((1u << n) - 1u);
+    _mm512_store_ps(products + c, _mm512_mul_ps(_mm512_maskz_loadu_ps(some, x + c), _mm512_maskz_loadu_ps(some, g + c)));
   }
-  if (c < columns) {
-    const __mmask16 rest = static_cast<__mmask16>((1u << (columns - c)) - 1u);
-    _mm512_store_ps(products + c, _mm512_mul_ps(_mm512_maskz_loadu_ps(rest, x + c), _mm512_maskz_loadu_ps(rest, g + c)));
-    c += 16;
-  }
-  return c;
+  return padded;
 }
 
-// The 32 signed sums of 5 inputs: entry b has −input[j] where bit j of b is set.
-inline __m512i SignedSums5(const int16_t* input) {
-  __m512i sums = _mm512_set1_epi16(static_cast<int16_t>(input[0] + input[1] + input[2] + input[3] + input[4]));
-  const auto flip = [&](__mmask32 entries, int j) {
-    const __m512i twice = _mm512_set1_epi16(static_cast<int16_t>(2 * input[j]));
-    sums = _mm512_mask_sub_epi16(sums, entries, sums, twice);
-  };
-  flip(0xaaaaaaaau, 0);
-  flip(0xccccccccu, 1);
-  flip(0xf0f0f0f0u, 2);
-  flip(0xff00ff00u, 3);
-  flip(0xffff0000u, 4);
-  return sums;
+// Σ |inputs| of each 4 of 16 columns, in all four of their places.
+inline __m512 QuadSums(const float* inputs) {
+  const __m512 size = _mm512_abs_ps(_mm512_load_ps(inputs));
+  const __m512 pairs = _mm512_add_ps(size, _mm512_permute_ps(size, 0xb1));
+  return _mm512_add_ps(pairs, _mm512_permute_ps(pairs, 0x4e));
 }
 
 void MakeTable(const float* x, const float* g, int columns, void* table, float* scale) {
   alignas(64) float inputs[kColumnBlock];
-  alignas(64) int16_t quantized[kColumnBlock];
   const int padded = Products(x, g, columns, inputs);
-  float most = 0.0f;
-  for (int c = 0; c < padded; c += kSpanColumns) {
-    const int end = c + kSpanColumns < padded ? c + kSpanColumns : padded;
-    __m512 sums = _mm512_setzero_ps();
-    for (int k = c; k < end; k += 16) sums = _mm512_add_ps(sums, _mm512_abs_ps(_mm512_load_ps(inputs + k)));
-    const float sum = _mm512_reduce_add_ps(sums);
-    most = sum > most ? sum : most;
-  }
-  *scale = most / kSpanMost;
-  const __m512 inverse = _mm512_set1_ps(most > 0.0f ? kSpanMost / most : 0.0f);
+  // Σ |x·g| of each 4 columns: the largest entry of their table.
+  alignas(64) float most[kColumnBlock / 4];
+  __m512 largest_of = _mm512_setzero_ps();
   for (int c = 0; c < padded; c += 16) {
-    const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(inputs + c), inverse));
-    _mm256_store_si256(reinterpret_cast<__m256i*>(quantized + c), _mm512_cvtepi32_epi16(rounded));
+    const __m512 sums = QuadSums(inputs + c);
+    _mm_store_ps(most + c / 4, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, sums)));
+    largest_of = _mm512_max_ps(largest_of, sums);
   }
-  auto* out = static_cast<__m512i*>(table);
-  for (int c = 0; c < padded; c += 16, out += 4) {
-    _mm512_storeu_si512(out, SignedSums5(quantized + c));
-    _mm512_storeu_si512(out + 1, SignedSums5(quantized + c + 5));
-    const __m512i sums = SignedSums5(quantized + c + 10);
-    const __m512i last = _mm512_set1_epi16(quantized[c + 15]);
-    _mm512_storeu_si512(out + 2, _mm512_add_epi16(sums, last));
-    _mm512_storeu_si512(out + 3, _mm512_sub_epi16(sums, last));
+  const float largest = _mm512_reduce_max_ps(largest_of);
+  *scale = largest / (static_cast<float>(kMost) * kMost);
+  const float inverse = largest > 0.0f ? static_cast<float>(kMost) * kMost / largest : 0.0f;
+  const Patterns pattern;
+  auto* header = static_cast<TableHeader*>(table);
+  auto* entries = static_cast<uint8_t*>(table) + sizeof(TableHeader);
+  int weights = 0;
+  for (int quad = 0; quad < padded / 4; quad++) {
+    // The smallest whole weight at which no entry is larger than kMost.
+    const float needed = std::ceil(most[quad] * inverse / kMost);
+    const int weight = needed < 1.0f ? 1 : needed > kMost ? kMost : static_cast<int>(needed);
+    weights += weight;
+    const __m512 sums = _mm512_mul_ps(SignedSums(pattern, inputs + 4 * quad),
+                                      _mm512_set1_ps(inverse / static_cast<float>(weight)));
+    const __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(sums), _mm512_set1_epi32(kEntryOffset));
+    const int place = quad / 8 * 8 + quad % 2 * 4 + quad % 8 / 2;
+    header->weights[place] = static_cast<uint8_t>(weight);
+    _mm_store_si128(reinterpret_cast<__m128i*>(entries + 16 * place), _mm512_cvtepi32_epi8(whole));
   }
+  header->start = -kEntryOffset * weights;
 }
 
 void MakeExactTable(const float* x, const float* g, int columns, void* table, float* scale) {
@@ -108,69 +120,44 @@ void MakeExactTable(const float* x, const float* g, int columns, void* table, fl
   *scale = 1.0f;
 }
 
-// Entries of a table of two registers. As an instruction, so that the index is overwritten, not a table.
-inline __m512i LookUp6(__m512i index, __m512i low, __m512i high) {
-#if defined(__GNUC__)
-  asm("vpermi2w %2, %1, %0" : "+v"(index) : "v"(low), "v"(high));
-  return index;
-#else
-  return _mm512_permutex2var_epi16(low, index, high);
-#endif
-}
-
-// G groups of 32 rows, T tokens: 16-bit sums of 64 columns, widened to 32 bits by even and odd rows. The signs
-// are read from end to end without prefetches of ours: these halve what the hardware's own bring.
+// G groups of 32 rows, T tokens. The signs are read from end to end without prefetches of ours: these halve
+// what the hardware's own bring.
 template <int G, int T>
 inline void SignTile(const uint8_t* words, int columns, const char* tables, int64_t table_stride, const float* scales,
                      float* y, int64_t y_stride, bool accumulate) {
-  const __m512i pick_even = _mm512_set1_epi32(1);
-  const __m512i pick_odd = _mm512_set1_epi32(0x10000);
-  __m512i even[T][G], odd[T][G];
-  ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) {
-    even[t][i] = odd[t][i] = _mm512_setzero_si512();
+  const __m512i nibble = _mm512_set1_epi32(0x0f0f0f0f);
+  const __m512i tables_of_bytes = _mm512_set1_epi32(0x30201000);
+  __m512i sum[T][2 * G];
+  ONEBIT_UNROLL for (int t = 0; t < T; t++) {
+    const auto* header = reinterpret_cast<const TableHeader*>(tables + t * table_stride);
+    ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) sum[t][i] = _mm512_set1_epi32(header->start);
   }
-  for (int c = 0; c < columns; c += kSpanColumns) {
-    const int end = c + kSpanColumns < columns ? c + kSpanColumns : columns;
-    __m512i sum[T][G];
-    ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) sum[t][i] = _mm512_setzero_si512();
-    for (int k = c; k < end; k += 16, words += 64 * G) {
-      __m512i signs[G];
-      ONEBIT_UNROLL for (int i = 0; i < G; i++) signs[i] = _mm512_loadu_si512(words + 64 * i);
-      const char* entries = tables + 16 * k;
-      ONEBIT_UNROLL for (int part = 0; part < 2; part++) {
-        ONEBIT_UNROLL for (int t = 0; t < T; t++) {
-          const __m512i table = _mm512_loadu_si512(entries + t * table_stride + 64 * part);
-          ONEBIT_UNROLL for (int i = 0; i < G; i++) {
-            sum[t][i] = _mm512_add_epi16(sum[t][i], _mm512_permutexvar_epi16(signs[i], table));
-          }
-        }
-        ONEBIT_UNROLL for (int i = 0; i < G; i++) signs[i] = _mm512_srli_epi16(signs[i], 5);
-      }
+  const char* table = tables + sizeof(TableHeader);
+  const char* weights = tables;
+  for (int k = 0; k < columns; k += kWordColumns, words += 128 * G, table += kWordTable, weights += 8) {
+    __m512i low[T], high[T];
+    ONEBIT_UNROLL for (int t = 0; t < T; t++) {
+      low[t] = _mm512_load_si512(table + t * table_stride);
+      high[t] = _mm512_load_si512(table + t * table_stride + 64);
+    }
+    ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) {
+      const __m512i signs = _mm512_loadu_si512(words + 64 * i);
+      // Index of a byte: its table, then 4 signs: (signs & 15) | table.
+      const __m512i first = _mm512_ternarylogic_epi32(signs, nibble, tables_of_bytes, 0xea);
+      const __m512i second = _mm512_ternarylogic_epi32(_mm512_srli_epi32(signs, 4), nibble, tables_of_bytes, 0xea);
       ONEBIT_UNROLL for (int t = 0; t < T; t++) {
-        const __m512i low = _mm512_loadu_si512(entries + t * table_stride + 128);
-        const __m512i high = _mm512_loadu_si512(entries + t * table_stride + 192);
-        ONEBIT_UNROLL for (int i = 0; i < G; i++) {
-          sum[t][i] = _mm512_add_epi16(sum[t][i], LookUp6(signs[i], low, high));
-        }
+        const auto* of_word = reinterpret_cast<const int32_t*>(weights + t * table_stride);
+        sum[t][i] = AddEntries(sum[t][i], _mm512_permutexvar_epi8(first, low[t]), of_word);
+        sum[t][i] = AddEntries(sum[t][i], _mm512_permutexvar_epi8(second, high[t]), of_word + 1);
       }
     }
-    ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < G; i++) {
-      even[t][i] = AddPicked(even[t][i], sum[t][i], pick_even);
-      odd[t][i] = AddPicked(odd[t][i], sum[t][i], pick_odd);
-    }
   }
-  const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const __m512i second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   ONEBIT_UNROLL for (int t = 0; t < T; t++) {
     const __m512 scale = _mm512_set1_ps(scales[t]);
-    ONEBIT_UNROLL for (int i = 0; i < G; i++) {
-      float* out = y + t * y_stride + kSignLanes * i;
-      const __m512i a = _mm512_permutex2var_epi32(even[t][i], first, odd[t][i]);
-      const __m512i b = _mm512_permutex2var_epi32(even[t][i], second, odd[t][i]);
-      const __m512 before_a = accumulate ? _mm512_loadu_ps(out) : _mm512_setzero_ps();
-      const __m512 before_b = accumulate ? _mm512_loadu_ps(out + 16) : _mm512_setzero_ps();
-      _mm512_storeu_ps(out, _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(a), before_a));
-      _mm512_storeu_ps(out + 16, _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(b), before_b));
+    ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) {
+      float* out = y + t * y_stride + 16 * i;
+      const __m512 before = accumulate ? _mm512_loadu_ps(out) : _mm512_setzero_ps();
+      _mm512_storeu_ps(out, _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(sum[t][i]), before));
     }
   }
 }
@@ -181,19 +168,17 @@ inline void ExactTile(const uint8_t* words, int columns, const char* tables, int
                       float* y, int64_t y_stride, bool accumulate) {
   __m512 sum[T][2 * G];
   ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) sum[t][i] = _mm512_setzero_ps();
-  for (int k = 0; k < columns; k += 16, words += 64 * G) {
+  for (int k = 0; k < columns; k += kWordColumns, words += 128 * G) {
     __m512i signs[2 * G];
-    ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) {
-      signs[i] = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words + 32 * i)));
-    }
-    ONEBIT_UNROLL for (int nibble = 0; nibble < 4; nibble++) {
+    ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) signs[i] = _mm512_loadu_si512(words + 64 * i);
+    ONEBIT_UNROLL for (int quad = 0; quad < kWordColumns / 4; quad++) {
       ONEBIT_UNROLL for (int t = 0; t < T; t++) {
-        const __m512 table = _mm512_loadu_ps(tables + t * table_stride + 16 * k + 64 * nibble);
+        const __m512 table = _mm512_loadu_ps(tables + t * table_stride + 16 * k + 64 * quad);
         ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) {
           sum[t][i] = _mm512_add_ps(sum[t][i], _mm512_permutexvar_ps(signs[i], table));
         }
       }
-      if (nibble < 3) ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) signs[i] = _mm512_srli_epi32(signs[i], 4);
+      if (quad < 7) ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) signs[i] = _mm512_srli_epi32(signs[i], 4);
     }
   }
   ONEBIT_UNROLL for (int t = 0; t < T; t++) ONEBIT_UNROLL for (int i = 0; i < 2 * G; i++) {
@@ -216,30 +201,33 @@ void Tokens(const void* words, int columns, const void* tables, int64_t table_st
             float* y, int64_t y_stride, bool accumulate) {
   const auto* w = static_cast<const uint8_t*>(words);
   const auto* table = static_cast<const char*>(tables);
-  if (tokens == 1) Kind<G, 1>::kTile(w, columns, table, table_stride, scales, y, y_stride, accumulate);
-  else Kind<G, 2>::kTile(w, columns, table, table_stride, scales, y, y_stride, accumulate);
+  const auto multiply = [&](auto tile, int t) {
+    tile(w, columns, table + t * table_stride, table_stride, scales + t, y + t * y_stride, y_stride, accumulate);
+  };
+  if (tokens == kTokenTile) return multiply(Kind<G, kTokenTile>::kTile, 0);
+  int t = 0;
+  for (; t + 2 <= tokens; t += 2) multiply(Kind<G, 2>::kTile, t);
+  if (t < tokens) multiply(Kind<G, 1>::kTile, t);
 }
 
 template <template <int, int> class Kind>
 void Block(const void* words, int groups, int columns, const void* tables, int64_t table_stride, const float* scales,
            int tokens, float* y, int64_t y_stride, bool accumulate) {
-  switch (groups) {
-    case 1: return Tokens<Kind, 1>(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
-    case 2: return Tokens<Kind, 2>(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
-    case 3: return Tokens<Kind, 3>(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
-    default: return Tokens<Kind, 4>(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
-  }
+  const auto multiply = groups == 1 ? Tokens<Kind, 1> : Tokens<Kind, 2>;
+  multiply(words, columns, tables, table_stride, scales, tokens, y, y_stride, accumulate);
 }
 
 Kernels Make() {
   Kernels table{};
   FloatKernels<Avx512Simd>::Fill(table);
-  table.sign_word_bytes = 2;
-  table.sign_block_groups = 4;
-  table.table_bytes[kDefault] = 256;
+  table.sign_word_bytes = 4;
+  table.sign_block_groups = 2;
+  table.token_tile = kTokenTile;
+  table.table_bytes[kDefault] = kWordTable;
+  table.table_header_bytes[kDefault] = sizeof(TableHeader);
   table.make_table[kDefault] = MakeTable;
   table.sign_block[kDefault] = Block<Default>;
-  table.table_bytes[kExact] = 256;
+  table.table_bytes[kExact] = 512;
   table.make_table[kExact] = MakeExactTable;
   table.sign_block[kExact] = Block<Exact>;
   return table;

@@ -60,10 +60,11 @@ Kernels Make() {
   FloatKernels<NeonSimd>::Fill(table);
   table.sign_word_bytes = 1;
   table.sign_block_groups = 1;
-  table.table_bytes[kDefault] = 128;
+  table.token_tile = 2;
+  table.table_bytes[kDefault] = 256;
   table.make_table[kDefault] = MakePlaneTable;
   table.sign_block[kDefault] = SignBlock;
-  table.table_bytes[kExact] = 256;
+  table.table_bytes[kExact] = 512;
   table.make_table[kExact] = MakeFloatTable;
   table.sign_block[kExact] = FloatSignBlock;
   return table;

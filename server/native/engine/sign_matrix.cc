@@ -30,13 +30,13 @@ SignMatrix::SignMatrix(int out, int in, const Kernels& kernels)
       storage_(static_cast<size_t>(groups_) * kSignLanes * row_words_ * word_bytes_, Pages::Use::kStreamed) {}
 
 void SignMatrix::Pack(int block, const uint8_t* rows) {
-  if (word_bytes_ == 2) PackWords<uint16_t>(block, rows);
+  if (word_bytes_ == 4) PackWords<uint32_t>(block, rows);
   else PackWords<uint8_t>(block, rows);
 }
 
 template <typename Word>
 void SignMatrix::PackWords(int block, const uint8_t* rows) {
-  constexpr int kWordsAtOnce = 32;  // keeps what is written between two visits in the L1 cache
+  constexpr int kWordsAtOnce = 16;  // keeps what is written between two visits in the L1 cache
   constexpr int kWordColumns = 8 * static_cast<int>(sizeof(Word));
   static_assert(kColumnBlock % (kWordsAtOnce * kWordColumns) == 0, "no visit spans two column blocks");
   const int lanes = groups(block) * kSignLanes;
@@ -46,8 +46,9 @@ void SignMatrix::PackWords(int block, const uint8_t* rows) {
   const auto word_of = [&](int lane, int w) {
     const uint8_t* source = rows + static_cast<int64_t>(lane) * row_bytes;
     const int at = w * static_cast<int>(sizeof(Word));
-    Word word = source[at];
+    Word word = 0;
     if (at + static_cast<int>(sizeof(Word)) <= row_bytes) std::memcpy(&word, source + at, sizeof(Word));
+    else std::memcpy(&word, source + at, static_cast<size_t>(row_bytes - at));
     return word;
   };
   for (int start = 0; start < row_words_; start += kWordsAtOnce) {

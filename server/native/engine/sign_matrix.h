@@ -1,7 +1,7 @@
 // The signs of a 1-bit linear in the order in which the kernels read them.
 //
-// A checkpoint stores row after row, bit k of byte c = column 8c + k. Here a word of W = 1 or 2 bytes
-// (8 or 16 columns) of one row lies beside the same word of other rows, 32 of them a group, so that
+// A checkpoint stores row after row, bit k of byte c = column 8c + k. Here a word of W = 1 or 4 bytes
+// (8 or 32 columns) of one row lies beside the same word of other rows, 32 of them a group, so that
 // one register holds one word of 32 rows:
 //   [kColumnBlock columns][block of up to sign_block_groups groups][word][group][32 rows] words of W bytes.
 // So a thread that has many rows reads from end to end while the tables of one column block serve it.
