@@ -10,8 +10,10 @@ namespace {
 
 // Rows of activations whose look-up tables are made together: those of a stage then stay in the L3 cache.
 constexpr int kTableRows = 64;
-// Rows of signs that several tokens go through together: 64 KB of a column block, in the L2 cache.
-constexpr int kSignRowsAtOnce = 1024;
+// Ranges of a 1-bit product that a thread draws with few tokens and with many: few, because a range has to be
+// long (sign_matrix.h).
+constexpr int kFewDraws = 1;
+constexpr int kManyDraws = 2;
 // Columns of a float product that are summed together: many tokens keep their inputs in the cache.
 constexpr int kFloatColumns = 1024;
 // Rows of a float product that are one task.
@@ -202,16 +204,17 @@ void ForwardPass::Multiply(Team::Member& member, const Product* products, int co
       team_.Share(member, count * made, [&](int task) { MakeTable(parts[task / made], task % made, n); });
     }
     bool has_tables[3] = {!is_own, !is_own, !is_own};
-    team_.ShareRanges(member, total, [&](int first, int end) {
+    const int draws = member.threads * (is_own ? kFewDraws : kManyDraws);
+    const int least = is_signs ? (total + draws - 1) / draws : 1;
+    team_.ShareRanges(member, total, least, [&](int first, int end) {
       for (int p = 0, start = 0; p < count && start < end; start += tasks[p++]) {
         const TabledProduct& part = parts[p];
         const int from = first > start ? first - start : 0;
         const int to = Min(end - start, tasks[p]);
         if (from >= to) continue;
         if (is_signs) {
-          for (int i = 0; !has_tables[p] && i < ColumnBlocks(part.linear->in) * n; i++) MakeTable(part, i, n);
+          MultiplySigns(part, from, to, n, !has_tables[p]);
           has_tables[p] = true;
-          MultiplySigns(part, from, to, n);
         } else {
           float* y[kMaxRows];
           for (int t = 0; t < n; t++) y[t] = part.y + t * part.y_stride + from * kFloatRows;
@@ -231,17 +234,20 @@ void ForwardPass::MakeTable(const TabledProduct& product, int index, int rows) {
                                   product.tables + index * product.stride, product.scales + index);
 }
 
-// Row blocks [first, end) of one product.
-void ForwardPass::MultiplySigns(const TabledProduct& product, int first, int end, int rows) {
+// Row blocks [first, end) of one product. With `makes_tables`, each column block's tables are made before they are
+// first needed, so that they are in the L1 cache then.
+void ForwardPass::MultiplySigns(const TabledProduct& product, int first, int end, int rows, bool makes_tables) {
   const SignMatrix& signs = product.linear->signs;
   const int in = product.linear->in;
-  const int step = rows <= kernels_.token_tile ? end - first : kSignRowsAtOnce / signs.block_rows();
-  for (; first < end; first += step) {
+  const int band = SignMatrix::kBandRows / signs.block_rows();
+  for (int next; first < end; first = next) {
+    next = Min(end, (first / band + 1) * band);
     for (int column = 0; column < in; column += kColumnBlock) {
+      for (int row = 0; makes_tables && row < rows; row++) MakeTable(product, column / kColumnBlock * rows + row, rows);
       for (int token = 0; token < rows; token += kernels_.token_tile) {
         const int64_t made = int64_t{column / kColumnBlock} * rows + token;
         float* y = product.y + token * product.y_stride;
-        for (int block = first; block < Min(first + step, end); block++) {
+        for (int block = first; block < next; block++) {
           kernels_.sign_block[precision_](signs.words(block, column), signs.groups(block), Min(kColumnBlock, in - column),
                                           product.tables + made * product.stride, product.stride, product.scales + made,
                                           Min(kernels_.token_tile, rows - token),
@@ -249,6 +255,7 @@ void ForwardPass::MultiplySigns(const TabledProduct& product, int first, int end
         }
       }
     }
+    makes_tables = false;
   }
 }
 
@@ -317,7 +324,7 @@ void ForwardPass::Logits(Team::Member& member, const ForwardBlock& block) {
                   sizeof(float) * static_cast<size_t>(s.hidden));
     });
   }
-  team_.ShareRanges(member, (s.vocab + kFloatRows - 1) / kFloatRows, [&](int first, int end) {
+  team_.ShareRanges(member, (s.vocab + kFloatRows - 1) / kFloatRows, 1, [&](int first, int end) {
     float* y[kMaxRows];
     for (int i = 0; i < block.wanted; i++) y[i] = block.logits[i] + first * kFloatRows;
     MultiplyFloats(model_.Head(), x, hidden_stride_, block.wanted, first * kFloatRows, (end - first) * kFloatRows, y);

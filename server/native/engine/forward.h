@@ -67,7 +67,7 @@ class ForwardPass {
   void RunThread(const ForwardBlock& block, Team::Member member);
   void Multiply(Team::Member& member, const Product* products, int count, int rows);
   void MakeTable(const TabledProduct& product, int index, int rows);
-  void MultiplySigns(const TabledProduct& product, int first, int end, int rows);
+  void MultiplySigns(const TabledProduct& product, int first, int end, int rows, bool makes_tables);
   void MultiplyFloats(const FloatMatrix& matrix, const float* x, int64_t x_stride, int rows, int first_row,
                       int count, float* const* y);
   void Finish(const Linear& linear, float* y);

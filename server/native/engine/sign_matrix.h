@@ -3,8 +3,9 @@
 // A checkpoint stores row after row, bit k of byte c = column 8c + k. Here a word of W = 1 or 4 bytes
 // (8 or 32 columns) of one row lies beside the same word of other rows, 32 of them a group, so that
 // one register holds one word of 32 rows:
-//   [kColumnBlock columns][block of up to sign_block_groups groups][word][group][32 rows] words of W bytes.
-// So a thread that has many rows reads from end to end while the tables of one column block serve it.
+//   [band of kBandRows rows][kColumnBlock columns][block of up to sign_block_groups groups][word][group][32 rows]
+// words of W bytes. A thread that takes a band reads it from end to end, and changes from one column block's
+// tables to the next one's as seldom as it can: either costs as much as 10 KB of signs.
 // Rows are padded to a multiple of 32 with +1, columns to whole words.
 #pragma once
 
@@ -17,6 +18,9 @@ namespace onebit {
 
 class SignMatrix {
  public:
+  // 128 KB of a column block.
+  static constexpr int kBandRows = 2048;
+
   SignMatrix() = default;
   // in: a multiple of 8.
   SignMatrix(int out, int in, const Kernels& kernels);
@@ -41,10 +45,14 @@ class SignMatrix {
   void PackWords(int block, const uint8_t* rows);
   // In bytes; `column` is a multiple of kColumnBlock.
   int64_t Offset(int block, int column) const {
-    const int words = column / (8 * word_bytes_);
-    const int rest = row_words_ - words;
+    const int band_groups = kBandRows / kSignLanes;
+    const int group = block * block_groups_;
+    const int first = group / band_groups * band_groups;
+    const int in_band = groups_ - first < band_groups ? groups_ - first : band_groups;
+    const int word = column / (8 * word_bytes_);
     const int most = kColumnBlock / (8 * word_bytes_);
-    const int64_t before = int64_t{words} * groups_ + int64_t{block} * block_groups_ * (rest < most ? rest : most);
+    const int words = row_words_ - word < most ? row_words_ - word : most;
+    const int64_t before = int64_t{first} * row_words_ + int64_t{in_band} * word + int64_t{group - first} * words;
     return before * kSignLanes * word_bytes_;
   }
 

@@ -4,6 +4,7 @@
 // runs, and short in the end, so that all finish together.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -40,20 +41,20 @@ class Team {
   // A stage: work(task) once for each task in [0, count). What all tasks wrote is seen afterwards.
   template <typename Work>
   void Share(Member& member, int count, Work work) {
-    ShareRanges(member, count, [&](int first, int end) {
+    ShareRanges(member, count, 1, [&](int first, int end) {
       for (int task = first; task < end; task++) work(task);
     });
   }
 
-  // The same by ranges: work(first, end) for all of [0, count).
+  // The same by ranges of at least so many tasks: work(first, end) for all of [0, count).
   template <typename Work>
-  void ShareRanges(Member& member, int count, Work work) {
+  void ShareRanges(Member& member, int count, int least, Work work) {
     Stage& stage = stages_[static_cast<size_t>(member.stage++)];
     int finished = 0;
     int first = stage.next.load(std::memory_order_relaxed);
     while (first < count) {
       const int share = (count - first) / (2 * member.threads);
-      const int end = first + (share > 1 ? share : 1);
+      const int end = std::min(count, first + std::max(share, least));
       if (!stage.next.compare_exchange_weak(first, end, std::memory_order_relaxed)) continue;
       work(first, end);
       finished += end - first;
