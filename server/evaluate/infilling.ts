@@ -41,6 +41,9 @@ export interface InfillScores {
   truncated: number;
 }
 
+/** What a model is shown: prefix and suffix with its fill-in-the-middle tokens, or the prefix alone. */
+export type InfillPrompt = 'infill' | 'prefix';
+
 /** Tokens beyond those of the longest expected line, for a model that writes a line in shorter ones. */
 const spareTokens = 16;
 
@@ -48,16 +51,23 @@ const spareTokens = 16;
  * Which gaps the model fills with the line that was there. It continues greedily from the prompt that
  * completions use (prefix, suffix, middle), up to the line's end; white space at the end does not count.
  * A question ends as soon as its line cannot become the expected one any more.
- * @param sequences requests that run together
- * @throws unsupported for a tokenizer without fill-in-the-middle tokens; cancelled
+ * @param options.sequences requests that run together
+ * @param options.prompt default `infill`
+ * @throws unsupported, with `infill`, for a tokenizer without fill-in-the-middle tokens; cancelled
  */
 export async function fillIn(
   engine: Engine,
   tokenizer: Tokenizer,
   questions: readonly InfillQuestion[],
-  options: { sequences: number; signal?: AbortSignal; onQuestion?: (done: number) => void },
+  options: {
+    sequences: number;
+    prompt?: InfillPrompt;
+    signal?: AbortSignal;
+    onQuestion?: (done: number) => void;
+  },
 ): Promise<InfillScores> {
-  if (tokenizer.infill === undefined) {
+  const alone = options.prompt === 'prefix';
+  if (!alone && tokenizer.infill === undefined) {
     throw new OneBitError(
       'unsupported',
       'The tokenizer has no fill-in-the-middle tokens: infilling can only be measured with a model that was trained for it.',
@@ -69,7 +79,7 @@ export async function fillIn(
   const scheduler = new Scheduler(engine, tokenizer, { sequences, queue: sequences });
   const right: boolean[] = questions.map(() => false);
   // The three parts' tokens, and BOS.
-  const special = 3 + (tokenizer.bosId === undefined ? 0 : 1);
+  const special = (alone ? 0 : 3) + (tokenizer.bosId === undefined ? 0 : 1);
   let truncated = 0;
   let next = 0;
   let done = 0;
@@ -77,10 +87,14 @@ export async function fillIn(
     for (let question = questions[next]; question !== undefined; question = questions[next]) {
       const i = next++;
       throwIfCancelled(signal);
-      const { prefix, suffix } = question;
+      const { prefix } = question;
+      const suffix = alone ? undefined : question.suffix;
       const prompt = buildPrompt(tokenizer, { extra: [], prefix, suffix }, maxTokens, engine.contextLength);
       const shown = prefix.slice(0, prefix.length - prompt.lead.length);
-      const around = [shown, suffix].reduce((sum, text) => sum + tokenizer.encode(text).length, special);
+      const around = [shown, suffix ?? ''].reduce(
+        (sum, text) => sum + tokenizer.encode(text).length,
+        special,
+      );
       if (prompt.ids.length < around) truncated++;
       const stopIds = [...engine.config.eosTokenIds, ...tokenizer.eosIds, ...prompt.stopIds];
       right[i] = await writesLine(scheduler, { ...prompt, stopIds }, question.expected, signal);

@@ -5,7 +5,7 @@ import { exists, readJson } from '../checkpoint/json-file.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { findEndTokens, findInfillTokens } from './infill-tokens.ts';
 import { byteOfPiece, decodeTokens, streamTokens, type TokenBytes } from './token-bytes.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import type { Tokenizer, TokenizerOptions } from './tokenizer.ts';
 import { WordSplitter } from './word-splitter.ts';
 
 const maxTokenizerBytes = 200 << 20;
@@ -48,7 +48,10 @@ const tokenizerConfigSchema = z.looseObject({
  * tokenizer_config.json and generation_config.json beside it say of BOS and EOS.
  * @throws not-found, unreadable, bad-file, unsupported: the message names the file
  */
-export async function readHfTokenizer(path: string): Promise<Tokenizer> {
+export async function readHfTokenizer(
+  path: string,
+  { forceInfill = false }: TokenizerOptions = {},
+): Promise<Tokenizer> {
   const json = await readJson(path, maxTokenizerBytes);
   const type =
     typeof json === 'object' && json !== null && 'model' in json
@@ -66,7 +69,8 @@ export async function readHfTokenizer(path: string): Promise<Tokenizer> {
     );
   }
   const folder = dirname(path);
-  const config = await readTokenizerConfig(folder);
+  const said = await readTokenizerConfig(folder);
+  const config = { ...said, infill: said.infill || forceInfill };
   try {
     return new HfTokenizer(parsed.data, config, await generationEnds(folder), path);
   } catch (caught) {

@@ -14,6 +14,11 @@ export interface StreamDecoder {
   end(): string;
 }
 
+export interface TokenizerOptions {
+  /** Takes the fill-in-the-middle tokens even of a model whose files say `"infill": false`. For measurements. */
+  forceInfill?: boolean;
+}
+
 export interface Tokenizer {
   readonly vocabSize: number;
   readonly bosId: number | undefined;

@@ -70,15 +70,48 @@ export async function measureCompletion(options: CompletionBenchOptions): Promis
     const { memory } = await client.request('model/load', { model: options.model, device: 'cpu' });
     const contextLength = memory?.contextLength ?? 2048;
     const bench = new Bench(client, files, contextLength, server.pid);
-    await bench.latency(20, true, 'typing on'); // warms up
-    const typingOn = await bench.latency(options.positions, true, 'typing on');
-    const firstKeystroke = await bench.latency(options.positions, true, 'first');
-    const withoutReuse = await bench.latency(options.positions, false, 'typing on');
+    await bench.latency(10); // warms up
+    const latency = await bench.latency(options.positions);
     const typing = await bench.typing(options.keystrokes, options.perSecond);
     await client.close();
-    return { typingOn, firstKeystroke, withoutReuse, typing };
+    return { ...latency, typing };
   } finally {
     await server.stop();
+  }
+}
+
+type Kind = 'typingOn' | 'firstKeystroke' | 'withoutReuse';
+
+/** The times of one kind of keystroke. */
+class Latencies {
+  private readonly times: number[] = [];
+  private asked = 0;
+  private readonly prompt = { cached: 0, all: 0 };
+
+  get shown(): number {
+    return this.times.length;
+  }
+
+  add(milliseconds: number, shown: boolean, prompt: { cached: number; all: number }): void {
+    this.asked++;
+    if (!shown) return;
+    this.times.push(milliseconds);
+    this.prompt.cached += prompt.cached;
+    this.prompt.all += prompt.all;
+  }
+
+  summary(): Latency {
+    const sorted = [...this.times].sort((a, b) => a - b);
+    const at = (share: number): number =>
+      sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+    const { asked, shown, prompt } = this;
+    return {
+      p50: at(0.5),
+      p95: at(0.95),
+      shown,
+      asked,
+      cachedShare: prompt.cached / Math.max(1, prompt.all),
+    };
   }
 }
 
@@ -96,39 +129,44 @@ class Bench {
     private readonly serverProcess: number,
   ) {}
 
-  /** Keystrokes at random places; the same ones in every call. */
-  async latency(positions: number, reuseCache: boolean, kind: 'typing on' | 'first'): Promise<Latency> {
-    this.reuseCache = reuseCache;
+  /**
+   * Keystrokes at random places, the same ones in every run; at each place all kinds one after the other, so that
+   * other work on the machine takes from all alike. The place is left and new before its first keystroke.
+   */
+  async latency(positions: number): Promise<Pick<CompletionBench, Kind>> {
     const random = generator(7);
-    const times: number[] = [];
-    let asked = 0;
-    let prompt = { cached: 0, all: 0 };
-    while (times.length < positions && asked < positions * 5) {
+    const kinds = {
+      typingOn: new Latencies(),
+      firstKeystroke: new Latencies(),
+      withoutReuse: new Latencies(),
+    };
+    for (let tries = 0; kinds.typingOn.shown < positions && tries < positions * 20; tries++) {
       const file = this.files[Math.floor(random() * this.files.length)];
-      if (file === undefined) break;
-      const offset = placeIn(file.text, random);
-      if (offset === undefined) continue;
+      const offset = file === undefined ? undefined : placeIn(file.text, random);
+      if (file === undefined || offset === undefined) continue;
       const completer = this.completer(file, { debounceMs: 0, prefetch: false });
-      if (kind === 'typing on') {
-        for (let back = typedBefore; back > 0; back--) await this.ask(completer, file, offset - back);
+      const measure = async (kind: Kind, at: number): Promise<void> => {
+        // Nothing is to come from the recent results.
         completer.forget();
-      }
-      asked++;
-      this.prompt = { cached: 0, all: 0 };
-      const started = performance.now();
-      const [text] = await this.ask(completer, file, offset);
-      const took = performance.now() - started;
+        this.prompt = { cached: 0, all: 0 };
+        const started = performance.now();
+        const [text] = await this.ask(completer, file, at);
+        kinds[kind].add(performance.now() - started, text !== undefined, this.prompt);
+      };
+      this.reuseCache = true;
+      await measure('firstKeystroke', offset - typedBefore);
+      for (let back = typedBefore - 1; back > 0; back--) await this.ask(completer, file, offset - back);
+      await measure('typingOn', offset);
+      this.reuseCache = false;
+      await measure('withoutReuse', offset);
       completer.dispose();
-      if (text === undefined) continue;
-      times.push(took);
-      prompt = { cached: prompt.cached + this.prompt.cached, all: prompt.all + this.prompt.all };
     }
-    times.sort((a, b) => a - b);
-    const at = (share: number): number =>
-      times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? NaN;
+    this.reuseCache = true;
+    const { typingOn, firstKeystroke, withoutReuse } = kinds;
     return {
-      ...{ p50: at(0.5), p95: at(0.95), shown: times.length, asked },
-      cachedShare: prompt.cached / Math.max(1, prompt.all),
+      typingOn: typingOn.summary(),
+      firstKeystroke: firstKeystroke.summary(),
+      withoutReuse: withoutReuse.summary(),
     };
   }
 
@@ -151,8 +189,11 @@ class Bench {
     const start = Math.min(2000, Math.floor(file.text.length / 3));
     const before = this.usage();
     const begun = performance.now();
+    const random = generator(11);
     for (let key = 1; key <= keystrokes; key++) {
-      await sleep(Math.max(0, begun + (key * 1000) / perSecond - performance.now()));
+      // Nobody types to a beat: half of an interval earlier or later, at most.
+      const due = ((key + random() - 0.5) * 1000) / perSecond;
+      await sleep(Math.max(0, begun + due - performance.now()));
       last.abort();
       const controller = new AbortController();
       last = controller;
@@ -165,6 +206,7 @@ class Bench {
         else if (this.generations === generations) fromRecent++;
       });
     }
+    await sleep(1000 / perSecond);
     const seconds = (performance.now() - begun) / 1000;
     const during = this.usage();
     // The user goes away: what may still run has a second to end.

@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Engine } from '../../../server/engine/engine.ts';
 import { openEngine } from '../../../server/engine/open-engine.ts';
+import { measureInfilling, type AskedPrompt } from '../../../server/evaluate/compare-infilling.ts';
 import { fillIn, type InfillQuestion } from '../../../server/evaluate/infilling.ts';
 import { loadTokenizer } from '../../../server/tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../../../server/tokenizer/tokenizer.ts';
@@ -44,14 +45,18 @@ const ends = [10, end, byteTokens.suffix];
 const written = [...ends, ...Buffer.from('abcde ')];
 
 /** Gaps that the model, run greedily in float64, fills with a line of at most five tokens, and others. */
-function findQuestions(wanted: number): { filled: InfillQuestion[]; other: InfillQuestion[] } {
+function findQuestions(
+  wanted: number,
+  prompt: 'infill' | 'prefix' = 'infill',
+): { filled: InfillQuestion[]; other: InfillQuestion[] } {
   const reference = new LlamaReference(folder);
   const [filled, other]: [InfillQuestion[], InfillQuestion[]] = [[], []];
   for (let i = 0; filled.length < wanted && i < 300; i++) {
     const prefix = i.toString(36);
     const suffix = 's';
     const { prefix: PRE, suffix: SUF, middle: MID } = byteTokens;
-    const ids = reference.greedy([PRE, ...Buffer.from(prefix), SUF, ...Buffer.from(suffix), MID], 6);
+    const whole = [PRE, ...Buffer.from(prefix), SUF, ...Buffer.from(suffix), MID];
+    const ids = reference.greedy(prompt === 'prefix' ? [...Buffer.from(prefix)] : whole, 6);
     const length = ids.findIndex((id) => ends.includes(id));
     const text = Buffer.from(ids.slice(0, Math.max(length, 0)))
       .toString('latin1')
@@ -78,6 +83,41 @@ describe('infilling', () => {
     expect(right).toEqual(questions.map((_, i) => i < 3));
     expect(truncated).toBe(0);
     expect(seen).toEqual(questions.map((_, i) => i + 1));
+  });
+
+  test('a model that is not to infill is asked from the prefix, unless it is made to', async () => {
+    const prefixed = findQuestions(3, 'prefix').filled;
+    const infilled = findQuestions(3).filled;
+    const questions = [...prefixed, ...infilled];
+    const configured = join(folder, 'tokenizer_config.json');
+    writeFileSync(configured, JSON.stringify({ infill: false }));
+    try {
+      const ask = (prompts: AskedPrompt[]) =>
+        measureInfilling({ name: 'm', path: folder }, questions, prompts, { path: 'portable' }, {});
+      const figures = await ask(['completion', 'infill', 'prefix']);
+      expect(figures.map(({ prompt, forced }) => [prompt, forced])).toEqual([
+        ['prefix', false],
+        ['infill', true],
+      ]);
+      const right = { prefix: findQuestions(300, 'prefix').filled, infill: findQuestions(300).filled };
+      // Each is right where the reference, run with its kind of prompt, wrote the line.
+      const agrees = (kind: 'infill' | 'prefix') =>
+        questions.filter(({ prefix, expected }) =>
+          right[kind].some((each) => each.prefix === prefix && each.expected === expected),
+        ).length / questions.length;
+      expect(figures[0]?.score.value).toBeCloseTo(agrees('prefix'), 12);
+      expect(figures[1]?.score.value).toBeCloseTo(agrees('infill'), 12);
+    } finally {
+      rmSync(configured);
+    }
+    const [usual] = await measureInfilling(
+      { name: 'm', path: folder },
+      infilled,
+      ['completion'],
+      { path: 'portable' },
+      {},
+    );
+    expect(usual).toMatchObject({ prompt: 'infill', forced: false, score: { value: 1 } });
   });
 
   test('prompts that had to be cut are counted', async () => {
