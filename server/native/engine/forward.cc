@@ -21,6 +21,8 @@ constexpr int kFloatRows = 64;
 // Rows of a float matrix that a few tokens go through side by side; one token reads row after row.
 constexpr int kFloatTile = 4;
 constexpr int kFewRows = 4;
+// Rows of activations up to which each thread makes its own tables: those of a column block fit in the L1 cache.
+constexpr int kOwnTableRows = 8;
 // Stages of a layer, and those before and after the layers.
 constexpr int kLayerStages = 7 + 4 * 2 * ((ForwardPass::kMaxRows + kTableRows - 1) / kTableRows);
 constexpr int kOtherStages = 4;
@@ -89,7 +91,7 @@ ForwardPass::ForwardPass(const Model& model)
       return Tables{Pages(static_cast<size_t>(sets * size), use), bytes, size};
     };
     shared_tables_ = take(kTableRows, 1, Pages::Use::kStreamed);
-    own_tables_ = take(kernels_.token_tile, kMaxThreads, Pages::Use::kSparse);
+    own_tables_ = take(kOwnTableRows, kMaxThreads, Pages::Use::kSparse);
   }
 }
 
@@ -177,7 +179,7 @@ void ForwardPass::Multiply(Team::Member& member, const Product* products, int co
   const bool is_signs = products[0].linear->is_signs;
   // Of few rows each thread makes the tables that it needs, in memory of its own: that is faster than to wait
   // for others and to fetch theirs from another core's cache.
-  const bool is_own = is_signs && rows <= kernels_.token_tile;
+  const bool is_own = is_signs && rows <= kOwnTableRows;
   const Tables& tables = is_own ? own_tables_ : shared_tables_;
   int tasks[3], total = 0;
   for (int p = 0; p < count; p++) {

@@ -2,8 +2,6 @@
 // register; the two nibbles of a byte choose from the tables of 8 columns.
 #include <immintrin.h>
 
-#include <cmath>
-
 #include "engine/float_kernels.h"
 #include "engine/kernels.h"
 #include "engine/simd_avx512.h"
@@ -78,37 +76,69 @@ inline __m512 QuadSums(const float* inputs) {
   return _mm512_add_ps(pairs, _mm512_permute_ps(pairs, 0x4e));
 }
 
+// Adds inputs[0] times the even and inputs[1] times the odd of 16-bit factors to 32-bit sums (as AddEntries).
+inline __m512i AddInputs(__m512i sum, __m512i factors, const int16_t* inputs) {
+  const auto* pair = reinterpret_cast<const int32_t*>(inputs);
+#if defined(__GNUC__)
+  asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(factors), "m"(*pair));
+  return sum;
+#else
+  return _mm512_dpwssd_epi32(sum, factors, _mm512_set1_epi32(*pair));
+#endif
+}
+
+// Entries are summed from inputs in 1/128 of their unit and then rounded.
 void MakeTable(const float* x, const float* g, int columns, void* table, float* scale) {
+  constexpr int kFraction = 8;
   alignas(64) float inputs[kColumnBlock];
   const int padded = Products(x, g, columns, inputs);
-  // Σ |x·g| of each 4 columns: the largest entry of their table.
-  alignas(64) float most[kColumnBlock / 4];
   __m512 largest_of = _mm512_setzero_ps();
-  for (int c = 0; c < padded; c += 16) {
-    const __m512 sums = QuadSums(inputs + c);
-    _mm_store_ps(most + c / 4, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, sums)));
-    largest_of = _mm512_max_ps(largest_of, sums);
-  }
+  for (int c = 0; c < padded; c += 16) largest_of = _mm512_max_ps(largest_of, QuadSums(inputs + c));
   const float largest = _mm512_reduce_max_ps(largest_of);
   *scale = largest / (static_cast<float>(kMost) * kMost);
   const float inverse = largest > 0.0f ? static_cast<float>(kMost) * kMost / largest : 0.0f;
-  const Patterns pattern;
+
+  // Signs of inputs 0 and 1 (low and high half), and of 2 and 3, in the 16 entries: −1 where the entry's bit is set.
+  constexpr int kBoth = 0x00010001, kNotFirst = 0x0001ffff, kNotSecond = static_cast<int>(0xffff0001u), kNone = -1;
+  const __m512i pairs[2] = {_mm512_broadcast_i32x4(_mm_setr_epi32(kBoth, kNotFirst, kNotSecond, kNone)),
+                            _mm512_setr_epi32(kBoth, kBoth, kBoth, kBoth, kNotFirst, kNotFirst, kNotFirst, kNotFirst,
+                                              kNotSecond, kNotSecond, kNotSecond, kNotSecond, kNone, kNone, kNone, kNone)};
+  const __m512i start = _mm512_set1_epi32((kEntryOffset << kFraction) + (1 << (kFraction - 1)));
+  const __m512i by_table = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i even_then_odd = _mm512_setr_epi32(0, 8, 16, 24, 4, 12, 20, 28, 0, 0, 0, 0, 0, 0, 0, 0);
   auto* header = static_cast<TableHeader*>(table);
   auto* entries = static_cast<uint8_t*>(table) + sizeof(TableHeader);
-  int weights = 0;
-  for (int quad = 0; quad < padded / 4; quad++) {
-    // The smallest whole weight at which no entry is larger than kMost.
-    const float needed = std::ceil(most[quad] * inverse / kMost);
-    const int weight = needed < 1.0f ? 1 : needed > kMost ? kMost : static_cast<int>(needed);
-    weights += weight;
-    const __m512 sums = _mm512_mul_ps(SignedSums(pattern, inputs + 4 * quad),
-                                      _mm512_set1_ps(inverse / static_cast<float>(weight)));
-    const __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(sums), _mm512_set1_epi32(kEntryOffset));
-    const int place = quad / 8 * 8 + quad % 2 * 4 + quad % 8 / 2;
-    header->weights[place] = static_cast<uint8_t>(weight);
-    _mm_store_si128(reinterpret_cast<__m128i*>(entries + 16 * place), _mm512_cvtepi32_epi8(whole));
+  __m256i weights = _mm256_setzero_si256();
+  for (int c = 0; c < padded; c += kWordColumns, entries += kWordTable) {
+    alignas(64) int16_t whole[kWordColumns];
+    __m512i weight[2];
+    for (int half = 0; half < 2; half++) {
+      // The smallest whole weight at which no entry is larger than kMost.
+      const float* of_half = inputs + c + 16 * half;
+      const __m512 needed = _mm512_mul_ps(QuadSums(of_half), _mm512_set1_ps(inverse / kMost));
+      const __m512 up = _mm512_roundscale_ps(needed, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+      const __m512 taken = _mm512_min_ps(_mm512_max_ps(up, _mm512_set1_ps(1.0f)), _mm512_set1_ps(kMost));
+      const __m512 units = _mm512_div_ps(_mm512_set1_ps(inverse * (1 << kFraction)), taken);
+      const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(of_half), units));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(whole + 16 * half), _mm512_cvtepi32_epi16(rounded));
+      weight[half] = _mm512_cvtps_epi32(taken);
+    }
+    const __m256i ordered = _mm512_castsi512_si256(_mm512_permutex2var_epi32(weight[0], even_then_odd, weight[1]));
+    weights = _mm256_add_epi32(weights, ordered);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(header->weights + c / 4), _mm256_cvtepi32_epi8(ordered));
+    ONEBIT_UNROLL for (int odd = 0; odd < 2; odd++) {
+      __m512i sums[4];
+      ONEBIT_UNROLL for (int j = 0; j < 4; j++) {
+        const int16_t* quad = whole + 8 * j + 4 * odd;
+        sums[j] = _mm512_srai_epi32(AddInputs(AddInputs(start, pairs[0], quad), pairs[1], quad + 2), kFraction);
+      }
+      const __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(sums[0], sums[1]), _mm512_packs_epi32(sums[2], sums[3]));
+      _mm512_store_si512(entries + 64 * odd, _mm512_permutexvar_epi32(by_table, bytes));
+    }
   }
-  header->start = -kEntryOffset * weights;
+  const __m128i halves = _mm_add_epi32(_mm256_castsi256_si128(weights), _mm256_extracti128_si256(weights, 1));
+  const __m128i quarters = _mm_add_epi32(halves, _mm_shuffle_epi32(halves, 0x4e));
+  header->start = -kEntryOffset * (_mm_cvtsi128_si32(quarters) + _mm_extract_epi32(quarters, 1));
 }
 
 void MakeExactTable(const float* x, const float* g, int columns, void* table, float* scale) {

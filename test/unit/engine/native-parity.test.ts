@@ -223,7 +223,7 @@ describe.skipIf(nativeAddon() === undefined)(`native engine (${nativeFailure() ?
       // Default kernels round activations (and a 1-bit model's cache to fp16); full precision stays f32.
       // Look-up tables have 8 bits on AVX-512, 16 elsewhere.
       const isFull = models[name]?.layout === 'full';
-      const [logitsBound, perplexityBound] = isa === 'avx512' ? [0.15, 5e-3] : [0.03, 1e-3];
+      const [logitsBound, perplexityBound] = isa === 'avx512' ? [0.15, 8e-3] : [0.03, 1e-3];
       expect(worstDifference(name, prefill), `${name}, default`).toBeLessThan(isFull ? 2e-5 : logitsBound);
       const perplexities = perplexity(ids, rowsOf(prefill, vocab)) / perplexity(ids, rows);
       expect(Math.abs(perplexities - 1), `${name}, perplexity`).toBeLessThan(isFull ? 1e-5 : perplexityBound);
