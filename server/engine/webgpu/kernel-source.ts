@@ -11,7 +11,10 @@ import lanesSubgroups from './kernels/shared/lanes-subgroups.wgsl';
 import lanesPlain from './kernels/shared/lanes.wgsl';
 import layerNorm from './kernels/shared/layer-norm.wgsl';
 import rmsNorm from './kernels/shared/rms-norm.wgsl';
-import scaled from './kernels/shared/scaled.wgsl';
+import scaledF16 from './kernels/shared/scaled-f16.wgsl';
+import scaledF32 from './kernels/shared/scaled-f32.wgsl';
+import signedF16 from './kernels/shared/signed-f16.wgsl';
+import signedF32 from './kernels/shared/signed-f32.wgsl';
 import sort from './kernels/shared/sort.wgsl';
 import signGemm from './kernels/sign-gemm.wgsl';
 import signGemv from './kernels/sign-gemv.wgsl';
@@ -24,22 +27,31 @@ export interface KernelVariant {
   subgroups: boolean;
   /** fp16 pairs in the KV cache instead of f32. */
   halfCache: boolean;
+  /** fp16 arithmetic in 1-bit products instead of f32. */
+  halfInputs: boolean;
 }
 
-/** What a device with these features gets. */
+/**
+ * What a device with these features gets. 1-bit products are bound by their instructions, and fp16 pairs halve
+ * them; everything else is bound by memory or small, and stays f32.
+ */
 export function kernelVariant(features: ReadonlySet<OptionalFeature>, exact: boolean): KernelVariant {
-  return { subgroups: features.has('subgroups'), halfCache: !exact };
+  return {
+    subgroups: features.has('subgroups'),
+    halfCache: !exact,
+    halfInputs: !exact && features.has('shader-f16'),
+  };
 }
 
-/** Each kernel with the shared texts that it needs. `lanes` and `kv` stand for their variant. */
+/** Each kernel with the shared texts that it needs. Those in quotes stand for their variant. */
 const kernels = {
-  'embed-norm': [embedNorm, 'lanes', scaled, rmsNorm],
-  'sign-gemv': [signGemv, 'lanes'],
-  'sign-gemm': [signGemm],
+  'embed-norm': [embedNorm, 'lanes', 'scaled', rmsNorm],
+  'sign-gemv': [signGemv, 'lanes', 'signed'],
+  'sign-gemm': [signGemm, 'signed'],
   'norm-rope-cache': [normRopeCache, 'lanes', 'kv', layerNorm],
-  attention: [attention, 'lanes', 'kv', scaled],
-  'norm-residual-norm': [normResidualNorm, 'lanes', scaled, layerNorm, rmsNorm],
-  'norm-swiglu': [normSwiglu, 'lanes', scaled, layerNorm],
+  attention: [attention, 'lanes', 'kv', 'scaled'],
+  'norm-residual-norm': [normResidualNorm, 'lanes', 'scaled', layerNorm, rmsNorm],
+  'norm-swiglu': [normSwiglu, 'lanes', 'scaled', layerNorm],
   'head-gemv': [headGemv, 'lanes'],
   'top-block': [topBlock, 'lanes', sort],
   'top-merge': [topMerge, 'lanes', sort],
@@ -61,13 +73,18 @@ export function kernelSource(name: KernelName, constants: KernelConstants, varia
     return `const ${constant}: f32 = ${value.f32};`;
   });
   const [own, ...shared] = kernels[name];
-  const usesSubgroups = variant.subgroups && (shared as readonly string[]).includes('lanes');
-  const parts = shared.map((part) => {
-    if (part === 'lanes') return usesSubgroups ? lanesSubgroups : lanesPlain;
-    if (part === 'kv') return variant.halfCache ? kvF16 : kvF32;
-    return part;
-  });
-  return [usesSubgroups ? 'enable subgroups;' : '', ...lines, ...parts, own].join('\n');
+  const uses = (part: string) => (shared as readonly string[]).includes(part);
+  const usesSubgroups = variant.subgroups && uses('lanes');
+  // The lm_head reads its inputs, of which there are no copies for linears, in f32.
+  const usesHalves = variant.halfInputs && (uses('signed') || uses('scaled')) && constants.COPIES !== 0;
+  const texts: Record<string, string> = {
+    lanes: usesSubgroups ? lanesSubgroups : lanesPlain,
+    kv: variant.halfCache ? kvF16 : kvF32,
+    scaled: usesHalves ? scaledF16 : scaledF32,
+    signed: usesHalves ? signedF16 : signedF32,
+  };
+  const enabled = [...(usesHalves ? ['enable f16;'] : []), ...(usesSubgroups ? ['enable subgroups;'] : [])];
+  return [...enabled, ...lines, ...shared.map((part) => texts[part] ?? part), own].join('\n');
 }
 
 /** How each binding of a kernel is accessed, in order, read from its text. */

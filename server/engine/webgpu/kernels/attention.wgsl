@@ -5,7 +5,7 @@
 @group(0) @binding(2) var<storage, read> keys: array<KvPair>; // [sequences, CONTEXT, KV_HEADS, HEAD_DIM / 2]
 @group(0) @binding(3) var<storage, read> values: array<KvPair>;
 @group(0) @binding(4) var<storage, read> factors: array<f32>; // [HEADS, HEAD_DIM] g
-@group(0) @binding(5) var<storage, read_write> scaled: array<f32>;
+@group(0) @binding(5) var<storage, read_write> scaled: array<Scaled>;
 
 const PAIRS: u32 = HEAD_DIM / 2u;
 // Lanes that share a pair of elements and divide the positions among them.
@@ -68,7 +68,7 @@ fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
     }
     sum /= total;
     let k = head * HEAD_DIM + 2u * lane;
-    scaled[scaledIndex(0u, row, k, WORDS)] = sum.x * factors[k];
-    scaled[scaledIndex(0u, row, k + 1u, WORDS)] = sum.y * factors[k + 1u];
+    scaled[scaledIndex(0u, row, k, WORDS)] = scaledValue(sum.x * factors[k]);
+    scaled[scaledIndex(0u, row, k + 1u, WORDS)] = scaledValue(sum.y * factors[k + 1u]);
   }
 }

@@ -5,7 +5,7 @@
 @group(0) @binding(2) var<storage, read_write> hidden: array<f32>; // [rows, HIDDEN]
 @group(0) @binding(3) var<storage, read> gain: array<f32>; // [HIDDEN]
 @group(0) @binding(4) var<storage, read> factors: array<f32>; // [COPIES, HIDDEN] g
-@group(0) @binding(5) var<storage, read_write> scaled: array<f32>;
+@group(0) @binding(5) var<storage, read_write> scaled: array<Scaled>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {

@@ -3,7 +3,7 @@
 @group(0) @binding(0) var<storage, read> raw: array<f32>; // [rows, 2, INTERMEDIATE] gate, up
 @group(0) @binding(1) var<storage, read> bias: array<f32>; // [2, INTERMEDIATE], read with BIAS only
 @group(0) @binding(2) var<storage, read> factors: array<f32>; // [INTERMEDIATE] g
-@group(0) @binding(3) var<storage, read_write> scaled: array<f32>;
+@group(0) @binding(3) var<storage, read_write> scaled: array<Scaled>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
@@ -18,6 +18,6 @@ fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
       gate += bias[i];
       up += bias[INTERMEDIATE + i];
     }
-    scaled[scaledIndex(0u, row, i, WORDS)] = gate / (1.0 + exp(-gate)) * up * factors[i];
+    scaled[scaledIndex(0u, row, i, WORDS)] = scaledValue(gate / (1.0 + exp(-gate)) * up * factors[i]);
   }
 }

@@ -2,7 +2,7 @@
 // 4 × 4 of them, from two words of signs and their inputs at a time in workgroup memory.
 @group(0) @binding(0) var<storage, read> signs: array<u32>; // [OUT, WORDS], least significant bit first, 1 = -1
 @group(0) @binding(1) var<storage, read> h: array<f32>; // [OUT]
-@group(0) @binding(2) var<storage, read> scaled: array<vec4f>; // x ⊙ g, see scaledIndex
+@group(0) @binding(2) var<storage, read> scaled: array<vec4u>; // x ⊙ g, see scaledIndex
 @group(0) @binding(3) var<storage, read_write> raw: array<f32>; // [MAX_ROWS, OUT], before the LayerNorm
 
 const OUT: u32 = OUT_0 + OUT_1 + OUT_2;
@@ -11,7 +11,7 @@ const DEPTH: u32 = 2; // words
 const GROUPS_0: u32 = (OUT_0 + TILE - 1u) / TILE;
 const GROUPS_1: u32 = (OUT_1 + TILE - 1u) / TILE;
 
-var<workgroup> inputs: array<vec4u, DEPTH * 8 * TILE>; // [DEPTH, 8, TILE rows]
+var<workgroup> inputs: array<vec4u, DEPTH * STEPS * TILE>; // [DEPTH, STEPS, TILE rows]
 var<workgroup> bits: array<u32, DEPTH * TILE>; // [DEPTH, TILE outputs]
 
 @compute @workgroup_size(64)
@@ -33,34 +33,33 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
   let laneOut = (lane % 8u) * 4u;
   var sums: array<vec4f, 4>; // [output] of four rows
   for (var word = 0u; word < WORDS; word += DEPTH) {
-    for (var i = lane; i < DEPTH * 8u * TILE; i += 64u) {
+    for (var i = lane; i < DEPTH * STEPS * TILE; i += 64u) {
       let depth = i % DEPTH;
-      let quad = (i / DEPTH) % 8u;
-      let row = i / (DEPTH * 8u);
-      var value = vec4f();
+      let step = (i / DEPTH) % STEPS;
+      let row = i / (DEPTH * STEPS);
+      var value = vec4u();
       if (word + depth < WORDS) {
-        value = scaled[((copy * MAX_ROWS + firstRow + row) * 8u + quad) * WORDS + word + depth];
+        value = scaled[((copy * MAX_ROWS + firstRow + row) * STEPS + step) * WORDS + word + depth];
       }
-      inputs[(depth * 8u + quad) * TILE + row] = bitcast<vec4u>(value);
+      inputs[(depth * STEPS + step) * TILE + row] = value;
     }
     // The lanes load 2 × 32 words of signs, one each.
     let output = min(first + lane % TILE, end - 1u);
     bits[lane] = signs[output * WORDS + min(word + lane / TILE, WORDS - 1u)];
     workgroupBarrier();
-    for (var step = 0u; step < DEPTH * 8u; step++) {
-      let shifts = vec4u(31u, 30u, 29u, 28u) - 4u * (step % 8u);
+    for (var step = 0u; step < DEPTH * STEPS; step++) {
+      let shifts = signShifts(step % STEPS);
       let x0 = inputs[step * TILE + laneRow];
       let x1 = inputs[step * TILE + laneRow + 1u];
       let x2 = inputs[step * TILE + laneRow + 2u];
       let x3 = inputs[step * TILE + laneRow + 3u];
       for (var o = 0u; o < 4u; o++) {
-        let flips = (vec4u(bits[(step / 8u) * TILE + laneOut + o]) << shifts) & vec4u(0x80000000u);
-        let ones = vec4f(1.0);
+        let word = bits[(step / STEPS) * TILE + laneOut + o];
         sums[o] += vec4f(
-          dot(bitcast<vec4f>(x0 ^ flips), ones),
-          dot(bitcast<vec4f>(x1 ^ flips), ones),
-          dot(bitcast<vec4f>(x2 ^ flips), ones),
-          dot(bitcast<vec4f>(x3 ^ flips), ones),
+          signedSum(x0, word, shifts),
+          signedSum(x1, word, shifts),
+          signedSum(x2, word, shifts),
+          signedSum(x3, word, shifts),
         );
       }
     }

@@ -2,7 +2,7 @@
 // words of 32 signs in turn. Up to three linears with an x ⊙ g of their own stand one after the other.
 @group(0) @binding(0) var<storage, read> signs: array<u32>; // [OUT, WORDS], least significant bit first, 1 = -1
 @group(0) @binding(1) var<storage, read> h: array<f32>; // [OUT]
-@group(0) @binding(2) var<storage, read> scaled: array<vec4f>; // x ⊙ g, see scaledIndex
+@group(0) @binding(2) var<storage, read> scaled: array<vec4u>; // x ⊙ g, see scaledIndex
 @group(0) @binding(3) var<storage, read_write> raw: array<f32>; // [rows, OUT], before the LayerNorm
 
 const OUT: u32 = OUT_0 + OUT_1 + OUT_2;
@@ -29,13 +29,12 @@ fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
     for (var o = 0u; o < OUTPUTS; o++) {
       bits[o] = signs[min(first + o, end - 1u) * WORDS + word];
     }
-    for (var quad = 0u; quad < 8u; quad++) {
-      let shifts = vec4u(31u, 30u, 29u, 28u) - 4u * quad;
+    for (var step = 0u; step < STEPS; step++) {
+      let shifts = signShifts(step);
       for (var b = 0u; b < BATCH; b++) {
-        let x = bitcast<vec4u>(scaled[((copy * MAX_ROWS + b) * 8u + quad) * WORDS + word]);
+        let inputs = scaled[((copy * MAX_ROWS + b) * STEPS + step) * WORDS + word];
         for (var o = 0u; o < OUTPUTS; o++) {
-          let signed = bitcast<vec4f>(x ^ ((vec4u(bits[o]) << shifts) & vec4u(0x80000000u)));
-          sums[o * BATCH + b] += (signed.x + signed.y) + (signed.z + signed.w);
+          sums[o * BATCH + b] += signedSum(inputs, bits[o], shifts);
         }
       }
     }

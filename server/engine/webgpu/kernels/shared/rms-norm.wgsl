@@ -10,10 +10,10 @@ fn normaliseRow(row: u32, lanes: Lanes) {
   for (var i = lanes.index; i < HIDDEN; i += WORKGROUP) {
     let value = hidden[row * HIDDEN + i] * scale * gain[i];
     if (COPIES == 0u) {
-      scaled[row * HIDDEN + i] = value;
+      scaled[row * HIDDEN + i] = scaledValue(value);
     }
     for (var copy = 0u; copy < COPIES; copy++) {
-      scaled[scaledIndex(copy, row, i, WORDS)] = value * factors[copy * HIDDEN + i];
+      scaled[scaledIndex(copy, row, i, WORDS)] = scaledValue(value * factors[copy * HIDDEN + i]);
     }
   }
 }
