@@ -179,62 +179,62 @@ struct FloatKernels {
     }
   }
 
-  static void StoreF32(const float* x, int n, void* cache) {
-    std::memcpy(cache, x, sizeof(float) * static_cast<size_t>(n));
+  static void NarrowTo(const float* x, int n, float* target) {
+    std::memcpy(target, x, sizeof(float) * static_cast<size_t>(n));
   }
-
-  static void StoreF16(const float* x, int n, void* cache) {
-    auto* target = static_cast<uint16_t*>(cache);
+  static void NarrowTo(const float* x, int n, uint16_t* target) {
     int i = 0;
     for (; i + kWidth <= n; i += kWidth) S::StoreHalf(target + i, S::Load(x + i));
     for (; i < n; i++) target[i] = FloatToHalf(x[i]);
   }
 
-  // scores = scale · q Kᵀ, P positions at a time so that their sums run side by side.
-  template <class W, int P>
-  static inline void Scores(const float* q, const typename W::Stored* keys, int dim, float scale, float* scores) {
-    F sum[P];
-    ONEBIT_UNROLL for (int p = 0; p < P; p++) sum[p] = S::Set(0.0f);
-    int i = 0;
-    for (; i + kWidth <= dim; i += kWidth) {
-      const F query = S::Load(q + i);
-      ONEBIT_UNROLL for (int p = 0; p < P; p++) {
-        sum[p] = S::Fma(query, S::LoadWeight(W(), keys + static_cast<int64_t>(p) * dim + i), sum[p]);
-      }
-    }
-    ONEBIT_UNROLL for (int p = 0; p < P; p++) {
-      float total = S::Sum(sum[p]);
-      for (int j = i; j < dim; j++) total += q[j] * W::Get(keys[static_cast<int64_t>(p) * dim + j]);
-      scores[p] = total * scale;
-    }
-  }
-
-  // out[0 … V·width) = Σ_p weights[p] · values[p]
-  template <class W, int V>
-  static inline void Blend(const float* weights, const typename W::Stored* values, int positions, int dim, float* out) {
-    F sum[V];
-    ONEBIT_UNROLL for (int v = 0; v < V; v++) sum[v] = S::Set(0.0f);
-    for (int p = 0; p < positions; p++) {
-      const F weight = S::Set(weights[p]);
-      const typename W::Stored* row = values + static_cast<int64_t>(p) * dim;
-      ONEBIT_UNROLL for (int v = 0; v < V; v++) {
-        sum[v] = S::Fma(weight, S::LoadWeight(W(), row + v * kWidth), sum[v]);
-      }
-    }
-    ONEBIT_UNROLL for (int v = 0; v < V; v++) S::Store(out + v * kWidth, sum[v]);
+  template <class W>
+  static void StoreValue(const float* x, int dim, int position, void* values) {
+    NarrowTo(x, dim, static_cast<typename W::Stored*>(values) + static_cast<int64_t>(position) * dim);
   }
 
   template <class W>
-  static void Attend(const float* q, const void* key_rows, const void* value_rows, int positions, int dim,
-                     float scale, float* scores, float* out) {
-    const auto* keys = static_cast<const typename W::Stored*>(key_rows);
-    const auto* values = static_cast<const typename W::Stored*>(value_rows);
-    int p = 0;
-    for (; p + 4 <= positions; p += 4) Scores<W, 4>(q, keys + static_cast<int64_t>(p) * dim, dim, scale, scores + p);
-    for (; p < positions; p++) Scores<W, 1>(q, keys + static_cast<int64_t>(p) * dim, dim, scale, scores + p);
+  static void StoreKey(const float* x, int dim, int position, void* keys) {
+    auto* lane = static_cast<typename W::Stored*>(keys) +
+                 static_cast<int64_t>(position / kKeyLanes) * kKeyLanes * dim + position % kKeyLanes;
+    typename W::Stored part[kKeyLanes];
+    for (int i = 0; i < dim; i += kKeyLanes) {
+      const int n = dim - i < kKeyLanes ? dim - i : kKeyLanes;
+      NarrowTo(x + i, n, part);
+      for (int j = 0; j < n; j++) lane[(i + j) * kKeyLanes] = part[j];
+    }
+  }
 
+  // H heads' scores = scale · q Kᵀ of P times kWidth positions from `first` on (a multiple of kWidth).
+  template <class W, int H, int P>
+  static inline void Scores(const float* q, const typename W::Stored* keys, int first, int dim, float scale,
+                            float* scores, int64_t score_stride) {
+    F sum[H][P];
+    const typename W::Stored* key[P];
+    ONEBIT_UNROLL for (int p = 0; p < P; p++) {
+      const int position = first + p * kWidth;
+      key[p] = keys + static_cast<int64_t>(position / kKeyLanes) * kKeyLanes * dim + position % kKeyLanes;
+      ONEBIT_UNROLL for (int h = 0; h < H; h++) sum[h][p] = S::Set(0.0f);
+    }
+    for (int i = 0; i < dim; i++) {
+      F query[H];
+      ONEBIT_UNROLL for (int h = 0; h < H; h++) query[h] = S::Set(q[h * dim + i]);
+      ONEBIT_UNROLL for (int p = 0; p < P; p++) {
+        const F k = S::LoadWeight(W(), key[p] + static_cast<int64_t>(i) * kKeyLanes);
+        ONEBIT_UNROLL for (int h = 0; h < H; h++) sum[h][p] = S::Fma(query[h], k, sum[h][p]);
+      }
+    }
+    const F scales = S::Set(scale);
+    ONEBIT_UNROLL for (int h = 0; h < H; h++) ONEBIT_UNROLL for (int p = 0; p < P; p++) {
+      S::Store(scores + h * score_stride + first + p * kWidth, S::Mul(sum[h][p], scales));
+    }
+  }
+
+  // scores = softmax(scores)
+  static void Softmax(float* scores, int positions) {
     float largest = scores[0];
-    for (p = 0; p + kWidth <= positions; p += kWidth) {
+    int p = 0;
+    for (; p + kWidth <= positions; p += kWidth) {
       const float m = S::Largest(S::Load(scores + p));
       largest = m > largest ? m : largest;
     }
@@ -248,16 +248,70 @@ struct FloatKernels {
     }
     float total = S::Sum(sums);
     for (; p < positions; p++) total += scores[p] = std::exp(scores[p] - largest);
-    const float inverse = 1.0f / total;
-    for (p = 0; p < positions; p++) scores[p] *= inverse;
+    const F inverse = S::Set(1.0f / total);
+    for (p = 0; p + kWidth <= positions; p += kWidth) S::Store(scores + p, S::Mul(S::Load(scores + p), inverse));
+    for (; p < positions; p++) scores[p] /= total;
+  }
 
+  // out[h][0 … V·width) = Σ_p weights[h][p] · values[p] of H heads
+  template <class W, int H, int V>
+  static inline void Blend(const float* weights, int64_t weight_stride, const typename W::Stored* values,
+                           int positions, int dim, float* out) {
+    F sum[H][V];
+    ONEBIT_UNROLL for (int h = 0; h < H; h++) ONEBIT_UNROLL for (int v = 0; v < V; v++) sum[h][v] = S::Set(0.0f);
+    for (int p = 0; p < positions; p++) {
+      const typename W::Stored* row = values + static_cast<int64_t>(p) * dim;
+      F value[V];
+      ONEBIT_UNROLL for (int v = 0; v < V; v++) value[v] = S::LoadWeight(W(), row + v * kWidth);
+      ONEBIT_UNROLL for (int h = 0; h < H; h++) {
+        const F weight = S::Set(weights[h * weight_stride + p]);
+        ONEBIT_UNROLL for (int v = 0; v < V; v++) sum[h][v] = S::Fma(weight, value[v], sum[h][v]);
+      }
+    }
+    ONEBIT_UNROLL for (int h = 0; h < H; h++) ONEBIT_UNROLL for (int v = 0; v < V; v++) {
+      S::Store(out + h * dim + v * kWidth, sum[h][v]);
+    }
+  }
+
+  template <class W, int H>
+  static inline void AttendHeads(const float* q, const typename W::Stored* keys, const typename W::Stored* values,
+                                 int positions, int dim, float scale, float* scores, int64_t score_stride, float* out) {
+    constexpr int kSide = H == 1 ? 4 : H == 4 ? 2 : 1;  // enough sums side by side to hide an addition's latency
+    int p = 0;
+    for (; p + kSide * kWidth <= positions; p += kSide * kWidth) {
+      Scores<W, H, kSide>(q, keys, p, dim, scale, scores, score_stride);
+    }
+    // The last ones may be positions that are not there: whole blocks of keys are reserved.
+    for (; p < positions; p += kWidth) Scores<W, H, 1>(q, keys, p, dim, scale, scores, score_stride);
+    for (int h = 0; h < H; h++) Softmax(scores + h * score_stride, positions);
     int i = 0;
-    for (; i + 4 * kWidth <= dim; i += 4 * kWidth) Blend<W, 4>(scores, values + i, positions, dim, out + i);
-    for (; i + kWidth <= dim; i += kWidth) Blend<W, 1>(scores, values + i, positions, dim, out + i);
+    for (; i + 2 * kSide * kWidth <= dim; i += 2 * kSide * kWidth) {
+      Blend<W, H, 2 * kSide>(scores, score_stride, values + i, positions, dim, out + i);
+    }
+    for (; i + kWidth <= dim; i += kWidth) Blend<W, H, 1>(scores, score_stride, values + i, positions, dim, out + i);
     for (; i < dim; i++) {
-      float sum = 0.0f;
-      for (p = 0; p < positions; p++) sum += scores[p] * W::Get(values[static_cast<int64_t>(p) * dim + i]);
-      out[i] = sum;
+      for (int h = 0; h < H; h++) {
+        float sum = 0.0f;
+        for (p = 0; p < positions; p++) sum += scores[h * score_stride + p] * W::Get(values[static_cast<int64_t>(p) * dim + i]);
+        out[h * dim + i] = sum;
+      }
+    }
+  }
+
+  template <class W>
+  static void Attend(const float* q, int heads, const void* key_rows, const void* value_rows, int positions, int dim,
+                     float scale, float* scores, int64_t score_stride, float* out) {
+    const auto* keys = static_cast<const typename W::Stored*>(key_rows);
+    const auto* values = static_cast<const typename W::Stored*>(value_rows);
+    int h = 0;
+    for (; kWidth == 16 && h + 8 <= heads; h += 8) {
+      AttendHeads<W, 8>(q + h * dim, keys, values, positions, dim, scale, scores, score_stride, out + h * dim);
+    }
+    for (; h + 4 <= heads; h += 4) {
+      AttendHeads<W, 4>(q + h * dim, keys, values, positions, dim, scale, scores, score_stride, out + h * dim);
+    }
+    for (; h < heads; h++) {
+      AttendHeads<W, 1>(q + h * dim, keys, values, positions, dim, scale, scores, score_stride, out + h * dim);
     }
   }
 
@@ -273,8 +327,10 @@ struct FloatKernels {
     table.add = Add;
     table.swiglu = Swiglu;
     table.rope = Rope;
-    table.store_cache[0] = StoreF32;
-    table.store_cache[1] = StoreF16;
+    table.store_key[0] = StoreKey<F32Weight>;
+    table.store_key[1] = StoreKey<F16Weight>;
+    table.store_value[0] = StoreValue<F32Weight>;
+    table.store_value[1] = StoreValue<F16Weight>;
     table.attend[0] = Attend<F32Weight>;
     table.attend[1] = Attend<F16Weight>;
   }

@@ -16,6 +16,8 @@ constexpr int kFewDraws = 1;
 constexpr int kManyDraws = 2;
 // Columns of a float product that are summed together: many tokens keep their inputs in the cache.
 constexpr int kFloatColumns = 1024;
+// Heads of one row that attend together where they share keys and values.
+constexpr int kHeadsAtOnce = 8;
 // Rows of a float product that are one task.
 constexpr int kFloatRows = 64;
 // Rows of a float matrix that a few tokens go through side by side; one token reads row after row.
@@ -67,7 +69,8 @@ ForwardPass::ForwardPass(const Model& model)
   v_ = take(kv_stride_);
   gate_ = take(inner_stride_);
   up_ = take(inner_stride_);
-  scores_ = Pages(sizeof(float) * kMaxThreads * static_cast<size_t>(s.context), Pages::Use::kSparse);
+  score_stride_ = RoundUp(s.context, kKeyLanes);
+  scores_ = Pages(sizeof(float) * kMaxThreads * kHeadsAtOnce * static_cast<size_t>(score_stride_), Pages::Use::kSparse);
 
   for (const Layer& layer : model.layers) {
     for (const Linear& linear : layer.linear) {
@@ -136,8 +139,12 @@ void ForwardPass::RunThread(const ForwardBlock& block, Team::Member member) {
       Finish(*product.linear, product.y + task / 3 * product.y_stride);
     });
     team_.Share(member, rows, [&](int row) { Rotate(block, l, row); });
-    team_.Share(member, rows * s.heads,
-                [&](int task) { Attend(block, l, task / s.heads, task % s.heads, member.index); });
+    int together = kHeadsAtOnce;
+    while (together > 1 && (s.heads / s.kv_heads % together != 0 || rows * s.heads < together * member.threads)) together /= 2;
+    const int parts = s.heads / together;
+    team_.Share(member, rows * parts, [&](int task) {
+      Attend(block, l, task / parts, task % parts * together, together, member.index);
+    });
     const Product output = {&linear[kO], attended_, query_stride_, projected_, hidden_stride_};
     Multiply(member, &output, 1, rows);
     // What ends both halves of a layer: the residual, and the norm of what comes next.
@@ -297,22 +304,25 @@ void ForwardPass::Rotate(const ForwardBlock& block, int layer, int row) {
   const float* v = v_ + row * kv_stride_;
   kernels_.rope(q_ + row * query_stride_, cos, sin, s.heads, s.head_dim);
   kernels_.rope(k, cos, sin, s.kv_heads, s.head_dim);
-  const auto store = kernels_.store_cache[s.half_cache ? 1 : 0];
+  const KvCache& cache = *block.caches[row];
+  const int type = s.half_cache ? 1 : 0;
   for (int head = 0; head < s.kv_heads; head++) {
-    store(k + head * s.head_dim, s.head_dim, block.caches[row]->keys(layer, head, position));
-    store(v + head * s.head_dim, s.head_dim, block.caches[row]->values(layer, head, position));
+    kernels_.store_key[type](k + head * s.head_dim, s.head_dim, position, cache.keys(layer, head));
+    kernels_.store_value[type](v + head * s.head_dim, s.head_dim, position, cache.values(layer, head));
   }
 }
 
-void ForwardPass::Attend(const ForwardBlock& block, int layer, int row, int head, int thread) {
+// `heads` heads of one row from `head` on, which share keys and values.
+void ForwardPass::Attend(const ForwardBlock& block, int layer, int row, int head, int heads, int thread) {
   const ModelShape& s = model_.shape;
   const KvCache& cache = *block.caches[row];
   const int kv_head = head / (s.heads / s.kv_heads);
   const int64_t at = row * query_stride_ + int64_t{head} * s.head_dim;
-  kernels_.attend[s.half_cache ? 1 : 0](q_ + at, cache.keys(layer, kv_head, 0), cache.values(layer, kv_head, 0),
+  kernels_.attend[s.half_cache ? 1 : 0](q_ + at, heads, cache.keys(layer, kv_head), cache.values(layer, kv_head),
                                         block.positions[row] + 1, s.head_dim,
                                         1.0f / std::sqrt(static_cast<float>(s.head_dim)),
-                                        scores_.as<float>() + int64_t{thread} * s.context, attended_ + at);
+                                        scores_.as<float>() + thread * kHeadsAtOnce * score_stride_, score_stride_,
+                                        attended_ + at);
 }
 
 // The rows of `normed_` have been through the final norm; those that are wanted, times the head.

@@ -72,7 +72,7 @@ class ForwardPass {
                       int count, float* const* y);
   void Finish(const Linear& linear, float* y);
   void Rotate(const ForwardBlock& block, int layer, int row);
-  void Attend(const ForwardBlock& block, int layer, int row, int head, int thread);
+  void Attend(const ForwardBlock& block, int layer, int row, int head, int heads, int thread);
   void Logits(Team::Member& member, const ForwardBlock& block);
 
   const Model& model_;
@@ -89,7 +89,8 @@ class ForwardPass {
   float *hidden_, *normed_, *projected_, *q_, *k_, *v_, *attended_, *gate_, *up_;
   Tables shared_tables_;  // one set for many rows
   Tables own_tables_;     // a set for few rows for each thread
-  Pages scores_;  // attention weights, [thread][context]
+  Pages scores_;  // attention weights, [thread][head][context]
+  int64_t score_stride_ = 0;
 };
 
 }  // namespace onebit

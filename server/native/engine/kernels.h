@@ -23,6 +23,9 @@ constexpr int kTableColumns = 32;
 // Signs are stored for 32 rows side by side; see sign_matrix.h.
 constexpr int kSignLanes = 32;
 
+// Positions whose keys lie side by side in a cache.
+constexpr int kKeyLanes = 16;
+
 enum class FloatType { kF32 = 0, kF16 = 1, kBf16 = 2 };
 
 struct Kernels {
@@ -62,12 +65,15 @@ struct Kernels {
   void (*swiglu)(float* gate, const float* up, int n);
   // Turns the pairs (x[i], x[i + dim/2]) of every head; cos and sin have dim/2 elements.
   void (*rope)(float* x, const float* cos, const float* sin, int heads, int dim);
-  // n floats into a KV cache of f32 (0) or fp16 (1).
-  void (*store_cache[2])(const float* x, int n, void* cache);
-  // Causal attention of one head of one row: out = softmax(scale · q Kᵀ) V over `positions` rows of `dim`
-  // elements, f32 (0) or fp16 (1). `scores` is scratch of `positions` floats.
-  void (*attend[2])(const float* q, const void* keys, const void* values, int positions, int dim,
-                    float scale, float* scores, float* out);
+  // One position's key or value of `dim` floats into a head's cache of f32 (0) or fp16 (1). Values lie as
+  // [position][dim], keys as [kKeyLanes positions][dim][kKeyLanes]: the scores of neighbours are summed side by side.
+  void (*store_key[2])(const float* x, int dim, int position, void* keys);
+  void (*store_value[2])(const float* x, int dim, int position, void* values);
+  // Causal attention of `heads` heads of one row that share keys and values: out = softmax(scale · q Kᵀ) V over
+  // `positions` rows, q and out [heads, dim], the cache f32 (0) or fp16 (1). `scores` is scratch of `heads` rows
+  // of score_stride floats, a multiple of kKeyLanes that holds all positions.
+  void (*attend[2])(const float* q, int heads, const void* keys, const void* values, int positions, int dim,
+                    float scale, float* scores, int64_t score_stride, float* out);
 };
 
 // Index into the [2] tables above.

@@ -1,4 +1,5 @@
-// The keys and values of one sequence: [layer][keys, values][kv head][position][head_dim], f32 or fp16.
+// The keys and values of one sequence: [layer][keys, values][kv head], f32 or fp16, each head's as the kernels
+// store them (kernels.h).
 // Room for the whole context is reserved; only what has been used takes memory.
 #pragma once
 
@@ -13,24 +14,21 @@ class KvCache {
  public:
   explicit KvCache(const ModelShape& shape)
       : kv_heads_(shape.kv_heads),
-        row_bytes_(shape.head_dim * (shape.half_cache ? 2 : 4)),
-        head_bytes_(static_cast<int64_t>(shape.context) * row_bytes_),
+        head_bytes_(static_cast<int64_t>((shape.context + kKeyLanes - 1) / kKeyLanes * kKeyLanes) * shape.head_dim *
+                    (shape.half_cache ? 2 : 4)),
         storage_(static_cast<size_t>(head_bytes_ * shape.kv_heads * 2 * shape.layers), Pages::Use::kSparse) {}
 
-  uint8_t* keys(int layer, int head, int position) const { return At(2 * layer, head, position); }
-  uint8_t* values(int layer, int head, int position) const { return At(2 * layer + 1, head, position); }
+  uint8_t* keys(int layer, int head) const { return At(2 * layer, head); }
+  uint8_t* values(int layer, int head) const { return At(2 * layer + 1, head); }
 
   static int64_t BytesPerPosition(const ModelShape& shape) {
     return int64_t{2} * shape.layers * shape.kv_heads * shape.head_dim * (shape.half_cache ? 2 : 4);
   }
 
  private:
-  uint8_t* At(int64_t plane, int head, int position) const {
-    return storage_.data() + (plane * kv_heads_ + head) * head_bytes_ + static_cast<int64_t>(position) * row_bytes_;
-  }
+  uint8_t* At(int64_t plane, int head) const { return storage_.data() + (plane * kv_heads_ + head) * head_bytes_; }
 
   int kv_heads_;
-  int64_t row_bytes_;
   int64_t head_bytes_;
   Pages storage_;
 };
