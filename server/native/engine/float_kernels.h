@@ -84,7 +84,13 @@ struct FloatKernels {
     const auto* w = static_cast<const typename W::Stored*>(weights);
     int row = 0;
     // One token: a row is read from end to end, in the order that the hardware foresees.
-    for (; tokens > 1 && row + S::kTileRows <= rows; row += S::kTileRows) {
+    for (; tokens == 1 && row < rows; row++) {
+      for (int c = 0; c < columns; c += kFloatColumns) {
+        const int n = columns - c < kFloatColumns ? columns - c : kFloatColumns;
+        Tile<W, 1, 1>(w + row * w_stride + c, w_stride, n, x + c, x_stride, y, row, accumulate || c > 0);
+      }
+    }
+    for (; row + S::kTileRows <= rows; row += S::kTileRows) {
       Rows<W, S::kTileRows>(w + row * w_stride, w_stride, columns, x, x_stride, tokens, y, row, accumulate);
     }
     for (; row < rows; row++) {

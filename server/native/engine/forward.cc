@@ -14,8 +14,6 @@ constexpr int kTableRows = 64;
 // long (sign_matrix.h).
 constexpr int kFewDraws = 1;
 constexpr int kManyDraws = 2;
-// Columns of a float product that are summed together: many tokens keep their inputs in the cache.
-constexpr int kFloatColumns = 1024;
 // Heads of one row that attend together where they share keys and values.
 constexpr int kHeadsAtOnce = 8;
 // Rows of a float product that are one task.
@@ -274,8 +272,9 @@ void ForwardPass::MultiplyFloats(const FloatMatrix& matrix, const float* x, int6
                                  int count, float* const* y) {
   const auto kernel = kernels_.float_rows[static_cast<int>(matrix.type)];
   const int end = Min(first_row + count, matrix.out);
-  // Few tokens stream rows from end to end; many keep a column block of their inputs in the cache.
-  const int step = rows == 1 ? 1 : rows <= kFewRows ? kFloatTile : end - first_row;
+  if (rows == 1) return kernel(matrix.row(first_row), matrix.in, end - first_row, matrix.in, x, x_stride, 1, y, false);
+  // A few tokens stream a few rows from end to end; many keep a column block of their inputs in the cache.
+  const int step = rows <= kFewRows ? kFloatTile : end - first_row;
   for (int row = first_row; row < end; row += step) {
     float* targets[kMaxRows];
     for (int t = 0; t < rows; t++) targets[t] = y[t] + (row - first_row);

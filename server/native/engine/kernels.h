@@ -23,6 +23,8 @@ constexpr int kTableColumns = 32;
 // Signs are stored for 32 rows side by side; see sign_matrix.h.
 constexpr int kSignLanes = 32;
 
+// Columns of a float product that are summed together: many tokens keep their inputs in the cache.
+constexpr int kFloatColumns = 1024;
 // Positions whose keys lie side by side in a cache.
 constexpr int kKeyLanes = 16;
 
@@ -49,6 +51,7 @@ struct Kernels {
                         const float* scales, int tokens, float* y, int64_t y_stride, bool accumulate);
 
   // --- float products, by FloatType ---
+  // Sums of kFloatColumns columns at a time; at most so many columns a call where there are several tokens.
   // y[t][row] (+)= Σ_columns w[row·w_stride + column] · x[t·x_stride + column], a row at a time for one token
   void (*float_rows[3])(const void* w, int64_t w_stride, int rows, int columns, const float* x,
                         int64_t x_stride, int tokens, float* const* y, bool accumulate);
