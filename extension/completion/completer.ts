@@ -88,12 +88,14 @@ export class Completer {
     if (!asked && this.lastPlace !== placeName(cursor)) this.debounce.typed(performance.now());
     this.lastPlace = placeName(cursor);
     const refused = refusal({ ...ask, inComments: settings.inComments });
-    if (refused !== undefined) {
+    const known = this.recent.find(cursor);
+    // What was shown a keystroke ago goes on being shown, behind whatever it says.
+    const goesOn = refused === 'finished' && known !== undefined && known.texts.length > 0;
+    if (refused !== undefined && !goesOn) {
       this.cancel();
       return [];
     }
 
-    const known = this.recent.find(cursor);
     if (known !== undefined && (!asked || known.explored || settings.alternatives < 2)) {
       this.endUnlessFor(cursor);
       this.shown(cursor, known.texts[0], signal);

@@ -37,8 +37,17 @@ export function refusal({
   if (/[\p{L}\p{N}_$]$/u.test(before) && /^[\p{L}\p{N}_$]/u.test(after)) return 'inside a word';
   if (asked) return undefined;
   if (suggesting) return 'suggestions';
-  // Behind a finished statement hardly anything but a comment can follow.
-  if (after.trim() === '' && /[;}]\s*$/.test(before)) return 'finished';
+  // Behind a finished statement hardly anything but a comment can follow; in the head of a `for` the next part.
+  if (after.trim() === '' && /[;}]\s*$/.test(before) && !insideParentheses(before)) return 'finished';
   if (!inComments && scopeAtEnd(cursor.before, cursor.language) === 'comment') return 'comment';
   return undefined;
+}
+
+function insideParentheses(line: string): boolean {
+  let depth = 0;
+  for (const character of line) {
+    if (character === '(') depth++;
+    else if (character === ')') depth--;
+  }
+  return depth > 0;
 }

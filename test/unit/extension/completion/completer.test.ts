@@ -241,6 +241,15 @@ describe('results', () => {
     expect(requests).toHaveLength(1);
   });
 
+  test('go on while they are typed, also behind the statement that they finish', async () => {
+    const { ask, nth } = use();
+    const shown = ask(place);
+    (await nth(0)).ends('one; two();');
+    await shown;
+    expect(await ask(typed('one;'))).toEqual([' two();']);
+    expect(await ask(cursorAt('const a = 1;|\nrest();'))).toEqual([]);
+  });
+
   test('are void with another model', async () => {
     const { ask, completer, nth } = use();
     const shown = ask(place);

@@ -44,6 +44,8 @@ describe('the prefilter', () => {
     ['return total;|', {}, 'finished'],
     ['return total;|', { asked: true }, undefined],
     ['  }|\n', {}, 'finished'],
+    ['for (let i = 0;|', {}, undefined],
+    ['call(a); |', {}, 'finished'],
     ['for (let i = 0;|)', {}, undefined],
     ['|', {}, undefined],
     ['a = |', { on: false, asked: true }, 'off'],
