@@ -3,8 +3,8 @@ import type { Tokenizer } from './tokenizer.ts';
 /** The text around the gap. */
 export interface Gap {
   /**
-   * Snippets of other files, put before the prefix: a quarter of the room is theirs, more where prefix and suffix
-   * leave it. The most useful first; what does not fit whole is left out.
+   * Snippets of other files, put before the prefix: a quarter of the room is theirs (of a small context none), more
+   * where prefix and suffix leave it. The most useful first; what does not fit whole is left out.
    */
   extra: readonly { path: string; text: string }[];
   /** The file of the gap, for models that were taught to see several files. */
@@ -36,6 +36,11 @@ export interface Prompt {
 const charactersPerToken = 12;
 /** The share of the room from which what is cut off grows in whole steps. */
 const cutSteps = 8;
+/**
+ * With less room than this the file itself is worth more than others: snippets get what prefix and suffix leave. With
+ * the starter's 512 positions a guaranteed quarter for them cost more right characters than it brought.
+ */
+const roomForOthers = 768;
 /** The tokens of the line that is being typed take room in such steps. */
 const begunStep = 32;
 
@@ -78,7 +83,8 @@ export function buildPrompt(
       : tokenizer.encode((gap.suffix ?? '').slice(0, room * charactersPerToken), { continuation: true });
   const fullPrefix = encodeEnd(tokenizer, prefixText, room);
   const left = room - inSteps(fullPrefix.length, Math.max(1, Math.floor(room / cutSteps)));
-  const extra = encodeExtra(tokenizer, gap, Math.max(quarter, left - fullSuffix.length), infill?.file);
+  const forOthers = Math.max(room < roomForOthers ? 0 : quarter, left - fullSuffix.length);
+  const extra = encodeExtra(tokenizer, gap, forOthers, infill?.file);
   const suffix = fullSuffix.slice(0, Math.max(quarter, left - extra.length));
   const prefix = keepEnd(fullPrefix, room - suffix.length - extra.length);
 

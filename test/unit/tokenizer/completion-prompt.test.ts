@@ -97,19 +97,17 @@ describe('buildPrompt', () => {
   });
 
   it('keeps a quarter of the room for snippets, at the front, however long prefix and suffix are', () => {
-    const extra = [{ path: 'a.ts', text: 'A'.repeat(20) }];
-    const gap = { extra, prefix: 'p'.repeat(500), suffix: 's'.repeat(500) };
-    const { ids } = buildPrompt(tokenizer, gap, 20, 200);
-    const snippet = bytes(`// a.ts\n${'A'.repeat(20)}\n`);
+    const extra = [{ path: 'a.ts', text: 'A'.repeat(200) }];
+    const gap = { extra, prefix: 'p'.repeat(3000), suffix: 's'.repeat(3000) };
+    const { ids } = buildPrompt(tokenizer, gap, 20, 1200);
+    const snippet = bytes(`// a.ts\n${'A'.repeat(200)}\n`);
     expect(ids.slice(0, snippet.length + 1)).toEqual([...snippet, PRE]);
-    expect(ids.length).toBeLessThanOrEqual(180);
-    const tooMuch = buildPrompt(
-      tokenizer,
-      { ...gap, extra: [{ path: 'a.ts', text: 'A'.repeat(60) }] },
-      20,
-      200,
-    );
-    expect(tooMuch.ids[0]).toBe(PRE);
+    expect(ids.length).toBeLessThanOrEqual(1180);
+    const large = { ...gap, extra: [{ path: 'a.ts', text: 'A'.repeat(600) }] };
+    expect(buildPrompt(tokenizer, large, 20, 1200).ids[0]).toBe(PRE);
+    // A small context is the file's own, as far as it needs it.
+    expect(buildPrompt(tokenizer, gap, 20, 600).ids[0]).toBe(PRE);
+    expect(buildPrompt(tokenizer, { ...gap, prefix: 'p', suffix: 's' }, 20, 600).ids[0]).toBe(snippet[0]);
   });
 
   it('marks files by the token of models that were taught to see several', () => {
