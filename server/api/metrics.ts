@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { GenerateResult } from '../engine/language-model.ts';
+import { BufferLedger } from '../gpu/buffer-ledger.ts';
 import type { ServerMemory } from '../protocol/methods.ts';
 
 /** Figures of this server for Prometheus, at `/metrics`. Reading them does not wake the model. */
@@ -64,6 +65,8 @@ export class Metrics {
       () => memory().model.memory?.modelBytes ?? 0,
     );
     gauge('onebit_kv_cache_bytes', 'Memory of the KV cache.', () => memory().model.memory?.kvCacheBytes ?? 0);
+    gauge('onebit_gpu_buffers', 'Buffers in GPU memory.', () => BufferLedger.alive.buffers);
+    gauge('onebit_gpu_bytes', 'Bytes of these buffers.', () => BufferLedger.alive.bytes);
     gauge(
       'process_resident_memory_bytes',
       'Resident memory of the process.',

@@ -1,4 +1,5 @@
 import { OneBitError } from '../protocol/error.ts';
+import { nativeAddon } from '../native/addon.ts';
 import { readChatTemplate } from '../tokenizer/chat-template.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -52,6 +53,7 @@ export async function openLanguageModel(
     dispose: async () => {
       await scheduler.dispose();
       await engine.dispose();
+      nativeAddon()?.trimMemory();
     },
   };
 }

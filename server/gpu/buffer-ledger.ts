@@ -7,6 +7,9 @@ export type BufferPart =
  * destroyed, so whatever is made here is found again.
  */
 export class BufferLedger {
+  /** Of this process, over all devices. */
+  static readonly alive = { buffers: 0, bytes: 0 };
+
   private readonly parts = new Map<GPUBuffer, BufferPart>();
 
   constructor(private readonly device: GPUDevice) {}
@@ -24,6 +27,8 @@ export class BufferLedger {
     const size = 4 * Math.ceil(bytes / 4);
     const buffer = this.device.createBuffer({ label: options.label ?? part, size, usage, ...options });
     this.parts.set(buffer, part);
+    BufferLedger.alive.buffers++;
+    BufferLedger.alive.bytes += buffer.size;
     return buffer;
   }
 
@@ -49,7 +54,10 @@ export class BufferLedger {
   /** Destroys buffers of this ledger; their memory returns with the next submit. */
   destroy(...buffers: GPUBuffer[]): void {
     for (const buffer of buffers) {
-      if (this.parts.delete(buffer)) buffer.destroy();
+      if (!this.parts.delete(buffer)) continue;
+      BufferLedger.alive.buffers--;
+      BufferLedger.alive.bytes -= buffer.size;
+      buffer.destroy();
     }
   }
 

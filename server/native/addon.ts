@@ -10,6 +10,8 @@ export interface NativeAddon {
   readonly isa: string;
   setThreads(n: number): void;
   threads(): number;
+  /** Gives freed memory that the C library keeps for later back to the system; does nothing where it keeps none. */
+  trimMemory(): void;
 }
 
 let loaded: NativeAddon | undefined;
