@@ -38,7 +38,7 @@ const charactersPerToken = 12;
 const cutSteps = 8;
 /**
  * With less room than this the file itself is worth more than others: snippets get what prefix and suffix leave. With
- * the starter's 512 positions a guaranteed quarter for them cost more right characters than it brought.
+ * the starter's 512 positions a guaranteed quarter for them brought nothing that could be measured.
  */
 const roomForOthers = 768;
 /** The tokens of the line that is being typed take room in such steps. */

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ServerClient } from '../../extension/server-link/server-client.ts';
 import { openCheckpoint } from '../../server/checkpoint/open-checkpoint.ts';
@@ -64,8 +65,13 @@ describe.skipIf(noSoftwareAdapter !== undefined)('GPU memory of a server', () =>
   });
 
   it('is refused before anything is uploaded where it is too small, with both numbers', async () => {
-    const big = { model, contextLength: 1_048_576 };
-    await expect(client.request('model/load', big)).rejects.toThrow(/\d.*\d/s);
+    // A software adapter has the machine's memory; a layer's KV cache here takes 1 GiB.
+    const layers = Math.ceil(totalmem() / 2 ** 30) + 1;
+    const shape = { hiddenSize: 64, heads: 2, intermediateSize: 64, layers, maxPositions: 1_048_576 };
+    const big = { model: tinyModel(shape), contextLength: 1_048_576 };
+    await expect(client.request('model/load', big)).rejects.toThrow(
+      /needs \d+ MB of GPU memory, and .+ has \d+ MB/,
+    );
     expect(await metric('onebit_gpu_buffers')).toBe(0);
     // What was chosen before comes back on demand.
     const { timings } = await client.complete({ prefix: 'let b', suffix: '', maxTokens: 1 });

@@ -5,6 +5,7 @@ import type { OnProgress } from '../../protocol/progress.ts';
 import { hasKernel } from '../ops/fused.ts';
 import type { TrainedParts } from '../trained-parts.ts';
 import { trainingMemory } from '../backend/backend-memory.ts';
+import { tf } from '../backend/tfjs.ts';
 
 export interface TrainingSize {
   config: ModelConfig;
@@ -19,6 +20,8 @@ export interface TrainingSize {
   window: number;
   /** The backend has kernels for the fused operations (`native`, `webgpu`). */
   fused: boolean;
+  /** Attention's scores [micro-batch · heads, window, window] are whole matrices while it runs (`webgpu`). */
+  wholeScores?: boolean;
 }
 
 /** A model from scratch: everything is trained. */
@@ -94,7 +97,12 @@ export function estimateTrainingMemory(size: TrainingSize): Record<MemoryPartNam
     activations: overhead * rows * layersRow,
     logits: overhead * rows * logitsRow,
     measurements: measuredRows * forwardRow,
-    scratch: 3 * largest + rows * Math.max(d, f, q) + graphBytes / 4,
+    // The scores of a block's attention and their gradients live for that block only.
+    scratch:
+      3 * largest +
+      rows * Math.max(d, f, q) +
+      (size.wholeScores === true ? 2 * rows * heads * window : 0) +
+      graphBytes / 4,
   };
   return Object.fromEntries(
     Object.entries(floats).map(([part, count]) => [part, Math.ceil(4 * count)]),
@@ -108,11 +116,15 @@ export function estimateTrainingMemory(size: TrainingSize): Record<MemoryPartNam
  * @throws out-of-memory, with what is needed, what there is, and what to change
  */
 export async function checkTrainingMemory(
-  size: Omit<TrainingSize, 'fused'>,
+  size: Omit<TrainingSize, 'fused' | 'wholeScores'>,
   options: { refuse: boolean; onProgress?: OnProgress },
   available?: number,
 ): Promise<void> {
-  const parts = estimateTrainingMemory({ ...size, fused: hasKernel('OneBitSignLinear') });
+  const parts = estimateTrainingMemory({
+    ...size,
+    fused: hasKernel('OneBitSignLinear'),
+    wholeScores: tf.getBackend() === 'webgpu',
+  });
   const free = available ?? (await trainingMemory()) ?? Infinity;
   const needed = sum(Object.values(parts));
   const megabytes = (bytes: number) => `${Math.ceil(bytes / 1e6)} MB`;
