@@ -48,8 +48,8 @@ export class Access {
   upgradeToken(request: IncomingMessage): 'none' | 'right' | 'wrong' {
     const header = this.token(request);
     if (header !== 'none') return header;
-    const query = new URL(request.url ?? '/', 'http://localhost').searchParams.get('token');
-    if (query === null) return 'none';
+    const query = addressOf(request)?.searchParams.get('token');
+    if (query === null || query === undefined) return 'none';
     return this.matches(query) ? 'right' : 'wrong';
   }
 
@@ -64,6 +64,15 @@ export const unauthorized: Refusal = {
   code: 'unauthorized',
   message: 'Wrong or missing token: send "Authorization: Bearer TOKEN" with the token of server.json.',
 };
+
+/** What a request asks for; undefined where that is no address (`//`), which Node lets through. */
+export function addressOf({ url = '/' }: IncomingMessage): URL | undefined {
+  try {
+    return new URL(url, 'http://localhost');
+  } catch {
+    return undefined;
+  }
+}
 
 function digestOf(token: string): Buffer {
   return createHash('sha256').update(token).digest();

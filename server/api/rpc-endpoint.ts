@@ -13,7 +13,7 @@ import {
 import { webSocketPath } from '../protocol/discovery.ts';
 import { asOneBitError, rpcErrorNumber } from '../protocol/error.ts';
 import type { Notifications, Topic } from '../protocol/methods.ts';
-import { unauthorized, type Access } from './access.ts';
+import { addressOf, unauthorized, type Access } from './access.ts';
 import { FrameGate, maxFrameBytes } from './frame-gate.ts';
 import type { Leases } from './leases.ts';
 import { bind, type Caller, type Services } from './rpc-methods.ts';
@@ -71,7 +71,7 @@ export class RpcEndpoint {
       this.access.refuseOrigin(request) ??
       (this.access.upgradeToken(request) === 'right' ? undefined : unauthorized);
     if (refusal !== undefined) return refuse(socket, refusal.status, refusal.message);
-    if (new URL(request.url ?? '/', 'http://localhost').pathname !== webSocketPath) {
+    if (addressOf(request)?.pathname !== webSocketPath) {
       return refuse(socket, 404, `The WebSocket endpoint is ${webSocketPath}.`);
     }
     if (this.clients.size >= maxConnections) {

@@ -122,6 +122,31 @@ describe('Host and Origin', () => {
   });
 });
 
+describe('an upgrade', () => {
+  it('to an address that is none is refused, and the server stays up', async () => {
+    for (const [path, headers] of [
+      ['//', ''],
+      ['//', `Authorization: Bearer ${file.token}\r\n`],
+      ['http://[', ''],
+      ['http://[', `Authorization: Bearer ${file.token}\r\n`],
+    ]) {
+      const status = await new Promise<string>((resolve, reject) => {
+        const socket = connectSocket(file.port, '127.0.0.1');
+        let text = '';
+        socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk));
+        socket.once('close', () => resolve(text.split(' ')[1] ?? ''));
+        socket.once('error', reject);
+        socket.write(
+          `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${headers}Connection: Upgrade\r\nUpgrade: websocket\r\n` +
+            'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+        );
+      });
+      expect(status, path).toBe(headers === '' ? '401' : '404');
+    }
+    expect((await ask('/health', bearer())).status).toBe(200);
+  });
+});
+
 describe('frames', () => {
   /** Sends raw frames over a connection of its own and gathers what comes back until `until`. */
   async function exchange(
