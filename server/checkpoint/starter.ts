@@ -7,7 +7,7 @@ const starters: Readonly<Record<string, string>> = { starter: 'student', 'starte
 
 /** The folder of a model: of the shipped one for `starter` and `starter-teacher`, otherwise the path itself. */
 export function modelFolder(nameOrPath: string): string {
-  const folder = starters[nameOrPath];
+  const folder = Object.hasOwn(starters, nameOrPath) ? starters[nameOrPath] : undefined;
   if (folder === undefined || existsSync(nameOrPath)) return nameOrPath;
   return join(packageRoot(), 'server', 'starter', folder);
 }

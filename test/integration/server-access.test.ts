@@ -239,6 +239,16 @@ describe('frames', () => {
     expect(messages.find(({ id }) => id === 1)?.result).toMatchObject({ id: 'c' });
   });
 
+  it('that name as a model what every object has are refused like any relative path', async () => {
+    const client = await connect(file);
+    for (const model of ['__proto__', 'constructor', 'toString']) {
+      await expect(client.request('model/load', { model }), model).rejects.toMatchObject({
+        code: 'bad-request',
+      });
+    }
+    await client.close();
+  });
+
   it('that are binary or too large end the connection and say why', async () => {
     const binary = await exchange([Buffer.from([1, 2, 3])], () => false);
     expect(binary.closed).toMatchObject({ code: 1003, reason: expect.stringContaining('text') });
