@@ -13,9 +13,10 @@ import { completedSchemes } from './completion/context/watch-documents.ts';
 import { OneBitInlineProvider } from './completion/inline-provider.ts';
 import { OneBitPanel } from './panel/panel.ts';
 import { ModelLoader } from './server-link/model-loader.ts';
+import { OpenFolders } from './server-link/open-folders.ts';
 import { ServerLink } from './server-link/server-link.ts';
 import { ServerWatch } from './server-link/server-watch.ts';
-import { readSettings, section } from './settings.ts';
+import { pathsInUserSettings, readSettings, section } from './settings.ts';
 import { StatusItem } from './views/status-item.ts';
 
 let link: ServerLink | undefined;
@@ -25,7 +26,9 @@ const completedDocuments = completedSchemes.map((scheme) => ({ scheme }));
 /** Makes the status bar item and registers everything else; no process is started here. */
 export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel('OneBit', { log: true });
+  const folders = new OpenFolders(workspaceFolders, pathsInUserSettings, context.workspaceState);
   const shared = new ServerLink({
+    folders,
     version: String((context.extension.packageJSON as { version: unknown }).version),
     start: () => serverStart(context),
     log: (level, message) => log[level](message),
@@ -50,13 +53,15 @@ export function activate(context: vscode.ExtensionContext): void {
     new StatusItem(link, watch, activity, switches),
     vscode.languages.registerInlineCompletionItemProvider(completedDocuments, completions),
     ...registerCommands(
-      { link, watch, models, switches, jobs, log },
+      { link, folders, watch, models, switches, jobs, log },
       existsSync(teacher) ? teacher : undefined,
       cudaFolder(context),
     ),
-    vscode.commands.registerCommand('onebit.openPanel', () => OneBitPanel.show(context, shared)),
-    OneBitPanel.registerSerializer(context, shared),
+    vscode.commands.registerCommand('onebit.openPanel', () => OneBitPanel.show(context, shared, folders)),
+    OneBitPanel.registerSerializer(context, shared, folders),
+    vscode.workspace.onDidChangeWorkspaceFolders(() => folders.changed()),
     vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration(section)) folders.changed();
       const changed = ['device', 'server.model', 'server.contextLength'].some((name) =>
         event.affectsConfiguration(`${section}.${name}`),
       );
@@ -75,6 +80,11 @@ export function activate(context: vscode.ExtensionContext): void {
 export async function deactivate(): Promise<void> {
   await link?.dispose();
   link = undefined;
+}
+
+function workspaceFolders(): string[] {
+  const folders = vscode.workspace.workspaceFolders ?? [];
+  return folders.filter(({ uri }) => uri.scheme === 'file').map(({ uri }) => uri.fsPath);
 }
 
 /** Where *Install the CUDA Backend* puts it. */

@@ -75,6 +75,17 @@ export function readSettings(): Settings {
   };
 }
 
+/**
+ * Paths that the user's own settings name: a workspace cannot write these, so that opening one never lets the server
+ * read or write elsewhere.
+ */
+export function pathsInUserSettings(): string[] {
+  const of = vscode.workspace.getConfiguration(section);
+  const recipe: unknown = of.inspect('distill.recipe')?.globalValue;
+  const cache = (recipe as { teacherCache?: unknown } | null | undefined)?.teacherCache;
+  return [readSettings().server.model, ...(typeof cache === 'string' ? [cache] : [])];
+}
+
 /** Whether completions are wanted in documents of this language. */
 export function completesLanguage(languages: readonly string[], languageId: string): boolean {
   return languages.includes('*') || languages.includes(languageId);

@@ -36,7 +36,9 @@ export async function chooseModel(parts: WindowParts): Promise<void> {
   });
   if (picked === undefined) return;
   const model = picked.model ?? (await askFolder('Choose Model', 'Use Model'));
-  if (model !== undefined) await useModel(parts, model);
+  if (model === undefined) return;
+  if (picked.model === undefined) await parts.folders.choose([model]);
+  await useModel(parts, model);
 }
 
 /** Writes the model into the settings and loads it, showing that it is being loaded. */

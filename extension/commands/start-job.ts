@@ -26,6 +26,7 @@ export async function quantize(
   await checkCheckpointFolder(model);
   const output = await chooseOutput(parts, 'quantize', model, 'svid', starter);
   if (output === undefined) return;
+  await parts.folders.choose([model, output]);
   await start(parts, { kind: 'quantize', model, output });
 }
 
@@ -43,6 +44,7 @@ export async function distill(
   if (data === undefined) return;
   const output = await chooseOutput(parts, 'distill', teacher, 'onebit', starter);
   if (output === undefined) return;
+  await parts.folders.choose([teacher, ...data, output]);
   await start(parts, { kind: 'distill', teacher, data, output, ...recipe });
 }
 
@@ -64,6 +66,7 @@ export async function evaluate(
       openLabel: 'Measure on This Text',
     })) ?? [];
   if (text === undefined) return;
+  await parts.folders.choose([teacher, student, text.fsPath]);
   await start(parts, { kind: 'evaluate', teacher, students: [student], text: text.fsPath });
 }
 

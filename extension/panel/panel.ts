@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
 import type { FromPanel } from '../../server/protocol/panel.ts';
 import { panelHtml } from './panel-html.ts';
+import type { OpenFolders } from '../server-link/open-folders.ts';
 import type { PanelLink } from './panel-link.ts';
 import { type PanelActions, PanelSession } from './panel-session.ts';
 import { showReport } from '../views/show-report.ts';
@@ -14,21 +15,25 @@ export class OneBitPanel implements vscode.Disposable {
   private readonly disposables: vscode.Disposable[] = [];
 
   /** Brings the panel to the front, making it if there is none. */
-  static show(context: vscode.ExtensionContext, link: PanelLink): void {
+  static show(context: vscode.ExtensionContext, link: PanelLink, folders: OpenFolders): void {
     if (OneBitPanel.current !== undefined) {
       OneBitPanel.current.panel.reveal();
       return;
     }
     const panel = vscode.window.createWebviewPanel(viewType, 'OneBit', vscode.ViewColumn.Active);
-    OneBitPanel.current = new OneBitPanel(context, link, panel);
+    OneBitPanel.current = new OneBitPanel(context, link, folders, panel);
   }
 
   /** Lets VS Code restore the panel after a reload. Call it once, at activation. */
-  static registerSerializer(context: vscode.ExtensionContext, link: PanelLink): vscode.Disposable {
+  static registerSerializer(
+    context: vscode.ExtensionContext,
+    link: PanelLink,
+    folders: OpenFolders,
+  ): vscode.Disposable {
     return vscode.window.registerWebviewPanelSerializer(viewType, {
       deserializeWebviewPanel: (panel) => {
         OneBitPanel.current?.panel.dispose();
-        OneBitPanel.current = new OneBitPanel(context, link, panel);
+        OneBitPanel.current = new OneBitPanel(context, link, folders, panel);
         return Promise.resolve();
       },
     });
@@ -37,11 +42,16 @@ export class OneBitPanel implements vscode.Disposable {
   private constructor(
     context: vscode.ExtensionContext,
     link: PanelLink,
+    folders: OpenFolders,
     private readonly panel: vscode.WebviewPanel,
   ) {
     const { webview } = panel;
     const folder = vscode.Uri.joinPath(context.extensionUri, 'dist');
-    const session = new PanelSession(link, (message) => void webview.postMessage(message), actions);
+    const session = new PanelSession(
+      link,
+      (message) => void webview.postMessage(message),
+      actionsWith(folders),
+    );
     this.disposables.push(
       session,
       webview.onDidReceiveMessage((message: FromPanel) => session.receive(message)),
@@ -69,7 +79,7 @@ export class OneBitPanel implements vscode.Disposable {
 
 const command = (id: string) => () => void vscode.commands.executeCommand(id);
 
-const actions: PanelActions = {
+const actionsWith = (folders: OpenFolders): PanelActions => ({
   chooseModel: command('onebit.chooseModel'),
   quantize: command('onebit.quantize'),
   distill: command('onebit.distill'),
@@ -90,7 +100,9 @@ const actions: PanelActions = {
       title: 'Folder of the full-precision teacher',
       openLabel: 'Compare',
     });
-    return chosen?.[0]?.fsPath;
+    const teacher = chosen?.[0]?.fsPath;
+    if (teacher !== undefined) await folders.choose([teacher]);
+    return teacher;
   },
   showError: (message) => void vscode.window.showErrorMessage(`OneBit: ${message}`),
-};
+});

@@ -10,11 +10,14 @@ import {
 import type { Ending, LinkState, PanelLink } from '../panel/panel-link.ts';
 import { BackOff } from './back-off.ts';
 import { askHealth, findOrStartServer, findServer, type StartServerOptions } from './find-server.ts';
+import type { OpenFolders } from './open-folders.ts';
 import { ServerClient } from './server-client.ts';
 
 export interface ServerLinkOptions {
   /** The extension's version. A server of another version is replaced while nobody uses it. */
   version: string;
+  /** What the server may read and write for this window. */
+  folders: Pick<OpenFolders, 'all' | 'onDidChange'>;
   /** How to start the server; asked anew each time, since settings change. */
   start(): Omit<StartServerOptions, 'signal'>;
   log(level: 'info' | 'warn' | 'error', message: string): void;
@@ -47,8 +50,11 @@ export class ServerLink implements PanelLink {
   private readonly stateListeners = new Set<(state: LinkState) => void>();
   private readonly listeners = new Map<keyof Notifications, Set<(params: never) => void>>();
   private readonly topics = new Map<Topic, number>();
+  private readonly followsFolders: Ending;
 
-  constructor(private readonly options: ServerLinkOptions) {}
+  constructor(private readonly options: ServerLinkOptions) {
+    this.followsFolders = options.folders.onDidChange(() => this.sendFolders());
+  }
 
   get state(): LinkState {
     return this.current;
@@ -146,6 +152,7 @@ export class ServerLink implements PanelLink {
   /** Gives the lease back; the server ends by itself when no window needs it. */
   async dispose(): Promise<void> {
     this.lifetime.abort();
+    this.followsFolders.dispose();
     clearTimeout(this.reconnectTimer);
     clearTimeout(this.stableTimer);
     this.stateListeners.clear();
@@ -228,6 +235,7 @@ export class ServerLink implements PanelLink {
     this.stableTimer = setTimeout(() => this.backOff.succeeded(), stableAfterMs);
     this.stableTimer.unref();
     this.options.log('info', `Connected to server ${client.info.version}, process ${client.info.pid}.`);
+    this.sendFolders();
     this.sendTopics();
     this.setState({ state: 'connected' });
   }
@@ -271,6 +279,14 @@ export class ServerLink implements PanelLink {
     if (this.client === undefined || this.client.closed) return;
     this.client.request('subscribe', { topics: this.wanted() }).catch((error: unknown) => {
       this.options.log('warn', `subscribe: ${asOneBitError(error).message}`);
+    });
+  }
+
+  /** Requests that follow on this connection are already checked by what is sent here. */
+  private sendFolders(): void {
+    if (this.client === undefined || this.client.closed) return;
+    this.client.request('folders/set', { folders: this.options.folders.all() }).catch((error: unknown) => {
+      this.options.log('warn', `folders/set: ${asOneBitError(error).message}`);
     });
   }
 

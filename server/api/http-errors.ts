@@ -10,6 +10,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   unsupported: 400,
   'no-tokenizer': 400,
   unauthorized: 401,
+  'not-allowed': 403,
   'not-found': 404,
   'no-model': 404,
   busy: 503,

@@ -19,7 +19,7 @@ const modelsFileSchema = z.object({ folders: z.array(z.string()) });
 /** The models that the server can name: the shipped one and those loaded before, kept in models.json. */
 export class KnownModels {
   private readonly summaries = new Map<string, { modified: number; summary: ModelSummary }>();
-  private folders: string[] | undefined;
+  private folders: readonly string[] | undefined;
   private writing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -89,7 +89,8 @@ export class KnownModels {
     return models;
   }
 
-  private async remembered(): Promise<string[]> {
+  /** Folders of the models that were loaded before, last used first. */
+  async remembered(): Promise<readonly string[]> {
     if (this.folders === undefined) {
       const text = await readFile(join(this.stateFolder, modelsFile), 'utf8').catch(() => '{"folders":[]}');
       try {

@@ -88,6 +88,7 @@ export class RpcEndpoint {
 
 class Client implements Caller {
   readonly topics = new Set<Topic>();
+  folders: readonly string[] = [];
   private readonly connection: MessageConnection;
   /** What runs for this client; nothing goes on for one that has gone. */
   private readonly running = new Set<AbortController>();

@@ -1,13 +1,25 @@
+import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { inspectLayers } from '../inspect/layers.ts';
 import { inspectSigns } from '../inspect/signs.ts';
+import { resolveSpec } from '../jobs/job-command.ts';
 import type { JobQueue } from '../jobs/job-queue.ts';
+import { namedPaths, type NamedPath } from '../jobs/named-paths.ts';
 import { completionParamsSchema } from '../protocol/completion.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { inspectLayersParamsSchema, inspectSignsParamsSchema } from '../protocol/inspect.ts';
 import { jobSpecSchema } from '../protocol/job.ts';
-import type { Notifications, Requests, ServerInfo, ServerMemory, Topic } from '../protocol/methods.ts';
+import {
+  maxFolders,
+  type Notifications,
+  type Requests,
+  type ServerInfo,
+  type ServerMemory,
+  type Topic,
+} from '../protocol/methods.ts';
 import { modelLoadParamsSchema, tokenizeParamsSchema } from '../protocol/model.ts';
+import { shortList } from '../protocol/schema.ts';
+import type { AllowedPaths } from './allowed-paths.ts';
 import { complete } from './complete.ts';
 import type { TextServices } from './generate-text.ts';
 import type { KnownModels } from './known-models.ts';
@@ -17,6 +29,7 @@ export interface Services extends TextServices {
   info: ServerInfo;
   models: KnownModels;
   jobs: JobQueue;
+  allowed: AllowedPaths;
   memory(): ServerMemory;
   /** Begins to stop the server; answers before it has. */
   stop(): void;
@@ -27,6 +40,8 @@ export interface Services extends TextServices {
 /** The connection that a request came over. */
 export interface Caller {
   greeted(client: string, version: string): void;
+  /** What its user has opened or chosen. */
+  folders: readonly string[];
   subscribe(topics: readonly Topic[]): void;
   notify<N extends keyof Notifications>(name: N, params: Notifications[N]): void;
 }
@@ -51,6 +66,7 @@ type MethodTable = { [M in keyof Requests]: (input: unknown) => Bound<Requests[M
 const none = z.object({});
 const jobId = z.object({ id: z.string().min(1).max(200) });
 const helloParams = z.object({ client: z.string().min(1).max(100), version: z.string().max(100) });
+const foldersParams = z.object({ folders: shortList(z.string().min(1).max(4096), maxFolders) });
 const subscribeParams = z.object({ topics: z.array(z.enum(['jobs', 'memory', 'model'])).max(3) });
 
 /** Every request that the server answers. */
@@ -59,20 +75,34 @@ export const methods: MethodTable = {
     caller.greeted(client, version);
     return info;
   }),
+  'folders/set': method(foldersParams, ({ folders }, _services, caller) => {
+    const relative = folders.find((folder) => !isAbsolute(folder));
+    if (relative !== undefined) {
+      throw new OneBitError('bad-request', `folders: "${relative}" is a relative path. Give absolute ones.`);
+    }
+    caller.folders = folders;
+    return { folders };
+  }),
   completion: method(completionParamsSchema, (params, services, caller, signal) =>
     complete(services, params, (text) => caller.notify('completion/delta', { id: params.id, text }), signal),
   ),
   'model/list': method(none, (_, { models }) => models.list()),
-  'model/load': method(modelLoadParamsSchema, (params, { host }, _caller, signal) =>
-    host.load(params, signal),
-  ),
+  'model/load': method(modelLoadParamsSchema, async (params, { host, allowed }, caller, signal) => {
+    await allowed.check(reads({ model: params.model }), caller.folders);
+    return host.load(params, signal);
+  }),
   'model/unload': method(none, (_, { host }) => host.unload()),
   'model/status': method(none, (_, { host }) => host.status()),
-  'job/start': method(jobSpecSchema, (spec, { jobs }) => jobs.start(spec)),
+  'job/start': method(jobSpecSchema, async (unresolved, { jobs, allowed }, caller) => {
+    const spec = resolveSpec(unresolved);
+    await allowed.check(namedPaths(spec), caller.folders);
+    return jobs.start(spec);
+  }),
   'job/cancel': method(jobId, ({ id }, { jobs }) => jobs.cancel(id)),
   'job/list': method(none, (_, { jobs }) => jobs.list()),
   'job/metrics': method(jobId, ({ id }, { jobs }) => jobs.metrics(id)),
-  'inspect/layers': method(inspectLayersParamsSchema, async (params, { models }, caller, signal) => {
+  'inspect/layers': method(inspectLayersParamsSchema, async (params, { models, allowed }, caller, signal) => {
+    await allowed.check(reads({ model: params.model, teacher: params.teacher }), caller.folders);
     const model = await models.describe(params.model);
     const teacher = params.teacher === undefined ? undefined : await models.describe(params.teacher);
     const result = await inspectLayers(model.path, {
@@ -82,9 +112,10 @@ export const methods: MethodTable = {
     });
     return { ...result, model: model.id, teacher: params.teacher };
   }),
-  'inspect/signs': method(inspectSignsParamsSchema, async (params, { models }, _caller, signal) =>
-    inspectSigns({ ...params, model: (await models.describe(params.model)).path }, { signal }),
-  ),
+  'inspect/signs': method(inspectSignsParamsSchema, async (params, { models, allowed }, caller, signal) => {
+    await allowed.check(reads({ model: params.model }), caller.folders);
+    return inspectSigns({ ...params, model: (await models.describe(params.model)).path }, { signal });
+  }),
   tokenize: method(tokenizeParamsSchema, ({ text }, { host }, _caller, signal) =>
     host.use(async ({ tokenizer, path }) => {
       if (tokenizer === undefined) throw new OneBitError('no-tokenizer', `${path} has no tokenizer.`);
@@ -102,6 +133,13 @@ export const methods: MethodTable = {
     return {};
   }),
 };
+
+/** The paths that a request reads, by its fields. */
+function reads(fields: Record<string, string | undefined>): NamedPath[] {
+  return Object.entries(fields).flatMap(([field, path]) =>
+    path === undefined ? [] : [{ field, path, use: 'read' as const }],
+  );
+}
 
 /** @throws OneBitError bad-request where the params do not fit the method's schema */
 export function bind(name: string, params: unknown): Bound<unknown> | undefined {

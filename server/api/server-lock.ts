@@ -8,7 +8,8 @@ import { asOneBitError, OneBitError } from '../protocol/error.ts';
 const lockFile = 'server.lock';
 /** Held for the moment in which a stale lock is exchanged, so that two who find it do not both take over. */
 const takeoverFile = 'server.lock.takeover';
-const takeoverStaleMs = 10_000;
+/** Whoever makes it writes at once who it is; one that has stayed empty for so long never will. */
+const takeoverEmptyMs = 10_000;
 const attempts = 50;
 
 export type LockOutcome = { held: true; release(): void } | { held: false; owner: ProcessIdentity };
@@ -70,14 +71,11 @@ async function removeStale(
   const takeover = join(stateFolder, takeoverFile);
   const mine = await open(takeover, 'wx', 0o600).catch(() => undefined);
   if (mine === undefined) {
-    const made = await stat(takeover).catch(() => undefined);
-    // Whoever made it died in that very moment.
-    if (made !== undefined && Date.now() - made.mtimeMs > takeoverStaleMs)
-      await rm(takeover, { force: true });
+    if (await isLeftBehind(takeover)) await rm(takeover, { force: true });
     return;
   }
   try {
-    await mine.close();
+    await mine.writeFile(JSON.stringify(identify(process.pid))).finally(() => mine.close());
     const now = await readOwner(path);
     if (now === 'missing') return;
     if (now === 'malformed' ? seen === 'malformed' : await isStale(now, answers))
@@ -85,6 +83,16 @@ async function removeStale(
   } finally {
     await rm(takeover, { force: true });
   }
+}
+
+/** Whether whoever made the takeover file died in that very moment. */
+async function isLeftBehind(takeover: string): Promise<boolean> {
+  const maker = await readOwner(takeover);
+  if (maker === 'missing') return false;
+  if (maker !== 'malformed') return whetherRuns(maker) === 'gone';
+  const made = await stat(takeover).catch(() => undefined);
+  // The clock may have been set back since: then its age is negative.
+  return made !== undefined && Math.abs(Date.now() - made.mtimeMs) > takeoverEmptyMs;
 }
 
 async function linked(from: string, to: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { starterFolder } from '../checkpoint/starter.ts';
 import type { EngineOptions } from '../engine/engine.ts';
 import { JobQueue } from '../jobs/job-queue.ts';
 import type { OneBitCommand } from '../jobs/job-process.ts';
@@ -10,6 +11,7 @@ import { outputOf, type Job } from '../protocol/job.ts';
 import { protocolVersion, type ServerInfo, type ServerMemory } from '../protocol/methods.ts';
 import { packageVersion } from '../package-root.ts';
 import { Access } from './access.ts';
+import { AllowedPaths } from './allowed-paths.ts';
 import { atMostEvery } from './at-most-every.ts';
 import { httpRoutes } from './http-routes.ts';
 import { KnownModels } from './known-models.ts';
@@ -30,6 +32,8 @@ export interface ServerOptions {
   command: OneBitCommand;
   /** `starter`, a folder, or undefined for none until one is loaded. */
   defaultModel: string | undefined;
+  /** Folders that every client may name, to read and to write. */
+  allowedFolders: readonly string[];
   engine: EngineOptions;
   /** Milliseconds without a completion until the weights are given back; 0 = never. */
   idleMs: number;
@@ -95,6 +99,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     command: options.command,
     warn: log,
   });
+  const shipped = [starterFolder(), ...(options.defaultModel === undefined ? [] : [options.defaultModel])];
+  const allowed = new AllowedPaths({
+    folders: options.allowedFolders,
+    models: async () => [...shipped, ...(await models.remembered())],
+  });
   const leases = new Leases(
     options.leaseMs,
     () => jobs.pending > 0 || host.busy > 0,
@@ -113,6 +122,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       metrics,
       models,
       jobs,
+      allowed,
       memory,
       stop: () => options.onStop(stoppedReason),
       subscribed: () => memoryWatch.begin(),

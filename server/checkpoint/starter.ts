@@ -9,5 +9,10 @@ const starters: Readonly<Record<string, string>> = { starter: 'student', 'starte
 export function modelFolder(nameOrPath: string): string {
   const folder = Object.hasOwn(starters, nameOrPath) ? starters[nameOrPath] : undefined;
   if (folder === undefined || existsSync(nameOrPath)) return nameOrPath;
-  return join(packageRoot(), 'server', 'starter', folder);
+  return join(starterFolder(), folder);
+}
+
+/** The folder that holds the shipped models. */
+export function starterFolder(): string {
+  return join(packageRoot(), 'server', 'starter');
 }

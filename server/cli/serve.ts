@@ -28,6 +28,7 @@ import { engineOptions, withEngineOptions, type EngineFlags } from './engine-opt
 interface Flags extends EngineFlags {
   port: number;
   model: string;
+  allow: string[];
   idleMinutes: number;
   lease?: boolean;
   leaseSeconds: number;
@@ -48,6 +49,11 @@ export function register(program: Command): void {
       'give the weights back after so long without a completion; 0 = never',
       number(0),
       10,
+    )
+    .option(
+      '--allow <folder...>',
+      'folders that clients may name for models, data and outputs, beside those that are open in VS Code',
+      [],
     )
     .option('--lease', 'end when the last client has gone (how the extension starts it)')
     .option('--lease-seconds <n>', 'how long after that', number(0), 60);
@@ -91,6 +97,7 @@ async function serve(flags: Flags): Promise<void> {
         arguments: [...process.execArgv, fileURLToPath(import.meta.url)],
       },
       defaultModel: resolve(modelFolder(flags.model)),
+      allowedFolders: flags.allow.map((folder) => resolve(folder)),
       engine: engineOptions(flags),
       idleMs: flags.idleMinutes * 60_000,
       leaseMs: flags.lease ? flags.leaseSeconds * 1000 : undefined,

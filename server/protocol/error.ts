@@ -2,6 +2,7 @@
 export type ErrorCode =
   | 'bad-request' // a message or argument that does not fit its schema
   | 'unauthorized'
+  | 'not-allowed' // a path outside the folders that the user opened or chose
   | 'not-found' // a path, model or job that is not there
   | 'unreadable' // a path that exists and cannot be read
   | 'bad-file' // truncated, malformed or hostile file
@@ -55,6 +56,7 @@ export const rpcErrorNumber: Record<ErrorCode, number> = {
   disconnected: -32015,
   'gpu-missing': -32016,
   'gpu-lost': -32017,
+  'not-allowed': -32018,
 };
 
 /** Throws the `cancelled` error if the signal has fired; call it between steps of a long operation. */

@@ -13,6 +13,11 @@ import type { ModelLoadParams, ModelStatus, ModelSummary } from './model.ts';
 /** WebSocket requests: JSON-RPC 2.0, one message a text frame. Cancel with `$/cancelRequest {id}`. */
 export interface Requests {
   'server/hello': { params: { client: string; version: string }; result: ServerInfo };
+  /**
+   * What the user has opened or chosen in the client's window: absolute paths of folders and files, in place of those
+   * said before. Requests of this connection may name paths inside them and no others.
+   */
+  'folders/set': { params: { folders: string[] }; result: { folders: string[] } };
   completion: { params: CompletionParams; result: CompletionResult };
   'model/list': { params: Record<string, never>; result: ModelSummary[] };
   'model/load': { params: ModelLoadParams; result: ModelStatus };
@@ -58,4 +63,7 @@ export interface ServerMemory {
 }
 
 /** Raised when a message changes its meaning. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
+
+/** Folders and files that `folders/set` takes at most. */
+export const maxFolders = 512;

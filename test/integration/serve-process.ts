@@ -123,8 +123,14 @@ export class ServeProcess {
   }
 }
 
-export function connect(file: ServerFile): Promise<ServerClient> {
-  return ServerClient.connect(file, { client: 'test', version: '0' });
+/** A client whose user has opened these folders; all that tests make is in the system's folder for such. */
+export async function connect(
+  file: ServerFile,
+  folders: readonly string[] = [tmpdir()],
+): Promise<ServerClient> {
+  const client = await ServerClient.connect(file, { client: 'test', version: '0' });
+  await client.request('folders/set', { folders: [...folders] });
+  return client;
 }
 
 /** Asks until there is an answer; the limit only ends a test that has failed. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ServerClient } from '../../extension/server-link/server-client.ts';
 import { completionResultSchema } from '../../server/protocol/completion.ts';
@@ -5,7 +6,7 @@ import type { ServerFile } from '../../server/protocol/discovery.ts';
 import { OneBitError } from '../../server/protocol/error.ts';
 import type { ModelStatus } from '../../server/protocol/model.ts';
 import { byteTokens } from '../reference/byte-tokenizer.ts';
-import { cleanUp, connect, eventually, ServeProcess, tinyModel } from './serve-process.ts';
+import { cleanUp, connect, eventually, ServeProcess, temporaryFolder, tinyModel } from './serve-process.ts';
 
 // Only ends what has failed: on a busy machine a server alone may take long to start.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
@@ -172,9 +173,10 @@ describe('a generation that nobody wants any more', () => {
 
 describe('models', () => {
   it('says what a folder lacks, keeps the model that was in use, and unloads and comes back on demand', async () => {
-    await expect(client.request('model/load', { model: '/nowhere/at/all' })).rejects.toMatchObject({
+    const nowhere = join(temporaryFolder('models'), 'nowhere');
+    await expect(client.request('model/load', { model: nowhere })).rejects.toMatchObject({
       code: 'not-found',
-      message: expect.stringContaining('/nowhere/at/all'),
+      message: expect.stringContaining(nowhere),
     });
     await expect(client.request('model/load', { model: 'relative' })).rejects.toMatchObject({
       code: 'bad-request',

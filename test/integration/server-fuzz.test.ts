@@ -53,6 +53,7 @@ const bodies: readonly (readonly [string, object])[] = [
 /** Everything but server/stop, which would do what it is asked. */
 const frames: readonly object[] = [
   { method: 'server/hello', params: { client: 'fuzz', version: '1' } },
+  { method: 'folders/set', params: { folders: ['/nowhere'] } },
   { method: 'completion', params: { id: 'c', prefix: 'a', suffix: 'b', maxTokens: 2, stop: ['x'] } },
   { method: 'model/load', params: { model: '/nowhere/at/all' } },
   { method: 'model/list', params: {} },

@@ -1,6 +1,8 @@
+import { tmpdir } from 'node:os';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { findServer } from '../../extension/server-link/find-server.ts';
 import { ModelLoader } from '../../extension/server-link/model-loader.ts';
+import { OpenFolders } from '../../extension/server-link/open-folders.ts';
 import { ServerLink } from '../../extension/server-link/server-link.ts';
 import { ServerWatch } from '../../extension/server-link/server-watch.ts';
 import { packageVersion } from '../../server/package-root.ts';
@@ -17,10 +19,18 @@ afterEach(async () => {
 });
 afterAll(cleanUp);
 
+/** What the user of all windows has opened. */
+const folders = new OpenFolders(
+  () => [tmpdir()],
+  () => [],
+  { get: (_key, fallback) => fallback, update: () => Promise.resolve() },
+);
+
 /** The link of one window. */
 function window(stateFolder: string, version = packageVersion()): ServerLink {
   const link = new ServerLink({
     version,
+    folders,
     start: () => ({
       stateFolder,
       node: process.execPath,
@@ -156,6 +166,7 @@ describe("a window's link to the server", () => {
   it('says why there is no server, and does not try at once again', async () => {
     const link = new ServerLink({
       version: packageVersion(),
+      folders,
       start: () => ({ stateFolder: temporaryFolder('state'), node: '/no/such/node', cli }),
       log: () => {},
     });

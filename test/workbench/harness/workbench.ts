@@ -139,7 +139,9 @@ export class Workbench {
   async client(): Promise<ServerClient> {
     const address = await findServer(this.folders.state);
     if (address === undefined) throw new Error('No server runs.');
-    return ServerClient.connect(address, { client: 'workbench test', version: '0' });
+    const client = await ServerClient.connect(address, { client: 'workbench test', version: '0' });
+    await client.request('folders/set', { folders: [this.folders.base] });
+    return client;
   }
 
   /** Keeps every text that notifications and the status bar item show from now on, however short. */
