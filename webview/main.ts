@@ -1,71 +1,77 @@
 import type { ToPanel } from '../server/protocol/panel.ts';
-import { Announcer } from './announcer.ts';
-import { ConnectionView } from './connection-view.ts';
-import { CurveView } from './curve-view.ts';
-import { element, show } from './element.ts';
-import { FootprintView } from './footprint-view.ts';
-import { connectHost } from './host.ts';
-import { JobsView } from './jobs-view.ts';
-import { LayersView } from './layers-view.ts';
-import { initialState, type PanelState, reduce } from './panel-state.ts';
-import './page.css';
-import './footprint.css';
-import './jobs.css';
-import './curve.css';
-import './layers.css';
+import { FootprintView } from './footprint/footprint-view.ts';
+import { LayersView } from './layers/layers-view.ts';
+import { Announcer } from './page/announcer.ts';
+import { ConnectionView } from './page/connection-view.ts';
+import { element, show } from './page/element.ts';
+import { connectHost } from './page/host.ts';
+import { initialState, type PanelState, reduce } from './page/panel-state.ts';
+import { Tabs, tabIds } from './page/tabs.ts';
+import { CurveView } from './runs/curve-view.ts';
+import { JobsView } from './runs/jobs-view.ts';
 import { registerToolkit } from './toolkit.ts';
+import './page/page.css';
+import './page/tabs.css';
+import './footprint/footprint.css';
+import './runs/jobs.css';
+import './runs/curve.css';
+import './layers/layers.css';
 
 registerToolkit();
 const host = connectHost();
 let state: PanelState = initialState;
 let drawn: PanelState | undefined;
 let frame = 0;
+/** The tab whose place on the page is to be restored with the next drawing. */
+let arriving = true;
 
 const connection = new ConnectionView(host);
-const content = [
-  new FootprintView(host),
-  new JobsView(host, schedule),
-  new CurveView(host, schedule),
-  new LayersView(host, schedule),
-];
-const body = element('div', { class: 'page-body' }, ...content.map((view) => view.element));
+const tabs = new Tabs(
+  [
+    { id: 'footprint', label: 'Footprint', views: [new FootprintView(host)] },
+    { id: 'runs', label: 'Runs', views: [new JobsView(host, schedule), new CurveView(host, schedule)] },
+    { id: 'layers', label: 'Layers', views: [new LayersView(host, schedule)] },
+  ],
+  tabIds.find((id) => id === host.ui.tab) ?? 'footprint',
+  (tab) => {
+    host.keep({ tab });
+    arriving = true;
+    schedule();
+  },
+);
 const announcer = new Announcer();
-document.body.append(element('main', { class: 'page' }, connection.element, body), announcer.element);
+document.body.append(
+  element('main', { class: 'page' }, connection.element, tabs.list, tabs.panels),
+  announcer.element,
+);
 
 window.addEventListener('message', (event: MessageEvent<ToPanel>) => {
   state = reduce(state, event.data);
-  if (event.data.type === 'snapshot') askAgain();
   schedule();
 });
 window.addEventListener('scroll', () => {
-  if (drawn?.received === true) host.keep({ scroll: window.scrollY });
+  if (drawn?.received !== true || arriving) return;
+  host.keep({ scroll: { ...host.ui.scroll, [tabs.current]: window.scrollY } });
 });
 schedule();
 host.post({ type: 'ready' });
 
-/** However many messages come, one drawing a frame. */
+/** However many messages come, one drawing a frame; none while the page is hidden. */
 function schedule(): void {
   if (frame === 0) frame = requestAnimationFrame(draw);
 }
 
 function draw(): void {
   frame = 0;
-  const first = drawn?.received !== true && state.received;
   connection.update(state);
   const connected = state.connection === 'connected';
-  if (connected) for (const view of content) view.update(state);
-  show(body, connected);
+  if (connected) tabs.update(state);
+  show(tabs.list, connected);
+  show(tabs.panels, connected);
   if (drawn !== undefined) announcer.update(drawn, state);
   drawn = state;
-  if (first) window.scrollTo(0, host.ui.scroll ?? 0);
-}
-
-/** After a reload of the window the extension has forgotten the layers that were on show: ask for them. */
-function askAgain(): void {
-  const asked = host.ui.inspect;
-  const { connection: link, layers, layersError, inspecting } = state;
-  if (asked === undefined || link !== 'connected') return;
-  if (layers === undefined && layersError === undefined && inspecting === undefined) {
-    host.post({ type: 'inspect', ...asked });
+  if (arriving && state.received) {
+    window.scrollTo(0, host.ui.scroll?.[tabs.current] ?? 0);
+    arriving = false;
   }
 }

@@ -13,7 +13,7 @@ import {
   vsCodeOption,
   vsCodeProgressRing,
 } from '@vscode/webview-ui-toolkit';
-import { arrange, element, setAttribute } from './element.ts';
+import { arrange, element, setAttribute } from './page/element.ts';
 
 /** Defines the custom elements; call it once, before anything is drawn. */
 export function registerToolkit(): void {

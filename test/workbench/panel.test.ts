@@ -63,6 +63,7 @@ test('the memory figures are those of the server', async () => {
 
 test('the table of layers holds the statistics of the server', async () => {
   const { webview } = workbench();
+  await webview.getByRole('tab', { name: 'Layers' }).click();
   await webview.getByText('Read Layers').click();
   const rows = webview.locator('.layers-scroll vscode-data-grid-row');
   const client = await workbench().client();
@@ -101,6 +102,7 @@ test('jobs show with their progress, the curve with its losses', async () => {
       output: join(workbench().folders.workspace, 'student'),
       steps: 4,
     });
+    await webview.getByRole('tab', { name: 'Runs' }).click();
     const card = webview.locator(`li.job[data-job="${job.id}"]`);
     await card.waitFor();
     await until('it has ended', async () => {

@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   root: import.meta.dirname,
   test: {
-    include: ['*.test.ts'],
+    include: ['page/*.test.ts', '*.test.ts'],
     globalSetup: ['./harness/global-setup.ts'],
     // Long enough for a machine that is busy with something else.
     testTimeout: 600_000,

@@ -8,7 +8,7 @@ import {
   formatPercent,
   formatRatio,
   formatStatistic,
-} from '../../../webview/format.ts';
+} from '../../../webview/page/format.ts';
 
 describe('sizes', () => {
   it.each([

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Job, JobSpec } from '../../../server/protocol/job.ts';
-import { jobTarget, jobTitle } from '../../../webview/job-text.ts';
+import { jobTarget, jobTitle } from '../../../webview/runs/job-text.ts';
 
 it.each<[JobSpec, string, string]>([
   [{ kind: 'quantize', model: '/m/llama', output: '/m/llama-svid' }, 'Quantize llama', '→ llama-svid'],

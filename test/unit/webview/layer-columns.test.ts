@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { InspectLayersResult, LayerStatistics } from '../../../server/protocol/inspect.ts';
-import { layerColumns, layersSummary, nextSort, sortLayers } from '../../../webview/layer-columns.ts';
+import { layerColumns, layersSummary, nextSort, sortLayers } from '../../../webview/layers/layer-columns.ts';
 
 function layer(name: string, more: Partial<LayerStatistics> = {}): LayerStatistics {
   return {

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { measurementLines } from '../../../server/cli/progress-output.ts';
 import type { Metric } from '../../../server/protocol/job.ts';
-import { lastMeasurement, signFlipSummary } from '../../../webview/measurement.ts';
+import { lastMeasurement, signFlipSummary } from '../../../webview/runs/measurement.ts';
 
 const step = (n: number, more: Partial<Metric> = {}): Metric => ({
   ...{ step: n, seconds: n, loss: 1, learningRate: 1, tokensPerSecond: 1, tokens: n },

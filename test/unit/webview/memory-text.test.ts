@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { MemoryReport } from '../../../server/protocol/memory.ts';
-import { deviceNotes } from '../../../webview/memory-text.ts';
+import { deviceNotes } from '../../../webview/footprint/memory-text.ts';
 
 const report = (
   device: Partial<MemoryReport['device']>,

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { stepText } from '../../../webview/curves.ts';
+import { stepText } from '../../../webview/runs/curves.ts';
 
 it('a step says its speed, learning rate and gradient norm', () => {
   const step = {

@@ -3,7 +3,7 @@ import { formatCount } from './format.ts';
 import type { Host } from './host.ts';
 import type { PanelState } from './panel-state.ts';
 import { notice } from './section.ts';
-import { button, progressRing } from './toolkit.ts';
+import { button, progressRing } from '../toolkit.ts';
 
 const kindText = {
   onebit: '1-bit',

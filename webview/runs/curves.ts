@@ -1,6 +1,6 @@
-import { formatDuration } from '../server/protocol/duration.ts';
-import type { Metric } from '../server/protocol/job.ts';
-import { formatInteger, formatLoss, unbroken } from './format.ts';
+import { formatDuration } from '../../server/protocol/duration.ts';
+import type { Metric } from '../../server/protocol/job.ts';
+import { formatInteger, formatLoss, unbroken } from '../page/format.ts';
 
 export type CurveName = 'loss' | 'kl' | 'hidden' | 'nll' | 'perplexity';
 

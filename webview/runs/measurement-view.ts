@@ -1,6 +1,6 @@
-import type { Metric } from '../server/protocol/job.ts';
-import { arrange, element, setAttribute, setText, show } from './element.ts';
-import { formatInteger } from './format.ts';
+import type { Metric } from '../../server/protocol/job.ts';
+import { arrange, element, setAttribute, setText, show } from '../page/element.ts';
+import { formatInteger } from '../page/format.ts';
 import { lastMeasurement, signFlipSummary } from './measurement.ts';
 
 /** Under the curve: which layers' signs have turned, and what the student writes beside its teacher. */

@@ -1,6 +1,6 @@
-import { formatDuration } from '../server/protocol/duration.ts';
-import { outputOf, type Job, type JobState } from '../server/protocol/job.ts';
-import { baseName, formatBytes, formatInteger } from './format.ts';
+import { formatDuration } from '../../server/protocol/duration.ts';
+import { outputOf, type Job, type JobState } from '../../server/protocol/job.ts';
+import { baseName, formatBytes, formatInteger } from '../page/format.ts';
 
 export const jobStateText: Record<JobState, string> = {
   queued: 'Waiting',

@@ -1,5 +1,5 @@
-import type { Metric } from '../server/protocol/job.ts';
-import { formatInteger, formatPercent } from './format.ts';
+import type { Metric } from '../../server/protocol/job.ts';
+import { formatInteger, formatPercent } from '../page/format.ts';
 
 /** What a run's last measurement says beside its figures. */
 export interface Measurement {

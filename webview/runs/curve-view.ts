@@ -1,4 +1,4 @@
-import type { Job, Metric } from '../server/protocol/job.ts';
+import type { Job, Metric } from '../../server/protocol/job.ts';
 import {
   type CurveData,
   type CurveKind,
@@ -8,15 +8,15 @@ import {
   lastValue,
   stepText,
 } from './curves.ts';
-import { arrange, element, setAttribute, setText, show } from './element.ts';
-import { formatLoss, none } from './format.ts';
-import type { Host } from './host.ts';
+import { arrange, element, setAttribute, setText, show } from '../page/element.ts';
+import { formatLoss, none } from '../page/format.ts';
+import type { Host } from '../page/host.ts';
 import { jobTitle } from './job-text.ts';
-import { curveJob, orderJobs, type PanelState } from './panel-state.ts';
+import { curveJob, orderJobs, type PanelState } from '../page/panel-state.ts';
 import { MeasurementView } from './measurement-view.ts';
 import { Plot } from './plot.ts';
-import { section } from './section.ts';
-import { checkbox, dropdown } from './toolkit.ts';
+import { section } from '../page/section.ts';
+import { checkbox, dropdown } from '../toolkit.ts';
 
 interface Key {
   element: HTMLButtonElement;

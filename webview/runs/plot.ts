@@ -2,7 +2,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { type CurveData, type CurveKind } from './curves.ts';
-import { formatInteger } from './format.ts';
+import { formatInteger } from '../page/format.ts';
 
 const height = 260;
 

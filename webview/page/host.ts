@@ -1,4 +1,5 @@
-import type { FromPanel } from '../server/protocol/panel.ts';
+import type { FromPanel } from '../../server/protocol/panel.ts';
+import type { TabId } from './tabs.ts';
 
 export interface Sort {
   column: string;
@@ -7,6 +8,8 @@ export interface Sort {
 
 /** What the panel keeps of the user's choices while it is hidden and after a reload of the window. */
 export interface UiState {
+  /** The view that is shown. */
+  tab?: TabId;
   /** Job whose curve is shown. */
   job?: string;
   /** Names of curves switched off. */
@@ -16,7 +19,8 @@ export interface UiState {
   projection?: string;
   /** Model whose layers were asked for, and the teacher they were compared with. */
   inspect?: { model: string; teacher?: string };
-  scroll?: number;
+  /** How far down the page was, by tab. */
+  scroll?: Partial<Record<TabId, number>>;
 }
 
 /** The window around the panel: messages out, state kept. */

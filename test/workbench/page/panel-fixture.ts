@@ -1,41 +1,11 @@
-import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
-import type { Job, Metric } from '../../server/protocol/job.ts';
-import type { MemoryReport } from '../../server/protocol/memory.ts';
-import type { ServerMemory } from '../../server/protocol/methods.ts';
-import type { ModelSummary } from '../../server/protocol/model.ts';
-import type { PanelSnapshot } from '../../server/protocol/panel.ts';
+import type { Job, Metric } from '../../../server/protocol/job.ts';
+import type { MemoryReport } from '../../../server/protocol/memory.ts';
+import type { ServerMemory } from '../../../server/protocol/methods.ts';
+import type { PanelSnapshot } from '../../../server/protocol/panel.ts';
+import { layers } from './layers-fixture.ts';
+import { llama, starter, teacher } from './models-fixture.ts';
 
 /** Messages such as a server in use sends, to look at the panel without one. All values are made up by formula. */
-
-export const starter: ModelSummary = {
-  id: 'starter',
-  name: 'Starter (code, 3 M)',
-  path: '/opt/onebit/server/starter/student',
-  kind: 'onebit',
-  parameters: 3_211_520,
-  bytes: 2_884_096,
-  infill: true,
-};
-
-export const llama: ModelSummary = {
-  id: '/home/ada/models/llama-7b-onebit',
-  name: 'llama-7b-onebit',
-  path: '/home/ada/models/llama-7b-onebit',
-  kind: 'onebit',
-  parameters: 6_738_415_616,
-  bytes: 1_336_000_000,
-  infill: false,
-};
-
-export const teacher: ModelSummary = {
-  id: '/home/ada/models/llama-7b',
-  name: 'llama-7b',
-  path: '/home/ada/models/llama-7b',
-  kind: 'full',
-  parameters: 6_738_415_616,
-  bytes: 13_476_831_232,
-  infill: false,
-};
 
 /** LLaMA-7B's own figures: 32 layers, hidden 4096, FFN 11008, vocabulary 32000. */
 export const llamaReport: MemoryReport = {
@@ -164,37 +134,6 @@ export const jobs: Job[] = [
   },
   distilling,
 ];
-
-const shapes: [string, number, number][] = [
-  ['self_attn.q_proj', 4096, 4096],
-  ['self_attn.k_proj', 4096, 4096],
-  ['self_attn.v_proj', 4096, 4096],
-  ['self_attn.o_proj', 4096, 4096],
-  ['mlp.gate_proj', 11008, 4096],
-  ['mlp.up_proj', 11008, 4096],
-  ['mlp.down_proj', 4096, 11008],
-];
-
-export function layers(count: number, compared: boolean): InspectLayersResult {
-  const made: LayerStatistics[] = [];
-  for (let layer = 0; layer < count; layer++) {
-    shapes.forEach(([name, rows, columns], i) => {
-      const wave = Math.sin(layer * 7 + i * 2.3);
-      made.push({
-        name: `model.layers.${layer}.${name}`,
-        layer,
-        projection: name.split('.').at(-1) ?? name,
-        rows,
-        columns,
-        positiveShare: 0.5 + 0.0021 * wave,
-        g: { mean: 0.118 + 0.01 * wave, std: 0.021 + 0.002 * wave, min: 0.0041, max: 0.61 + 0.1 * wave },
-        h: { mean: 0.131 - 0.01 * wave, std: 0.034 - 0.003 * wave, min: 0.0009, max: 0.82 - 0.2 * wave },
-        ...(compared ? { relativeError: 0.59 + 0.02 * wave, signAgreement: 0.93 + 0.03 * wave } : {}),
-      });
-    });
-  }
-  return { model: llama.id, layers: made, ...(compared ? { teacher: teacher.path } : {}) };
-}
 
 /** Everything in use at once. */
 export const full: PanelSnapshot = {

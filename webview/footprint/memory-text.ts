@@ -1,5 +1,5 @@
-import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
-import { formatBytes } from './format.ts';
+import type { MemoryPart, MemoryReport } from '../../server/protocol/memory.ts';
+import { formatBytes } from '../page/format.ts';
 
 /** What each part is, in words. */
 export const partText: Record<MemoryPart['part'], { name: string; description: string }> = {

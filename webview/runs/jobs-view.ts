@@ -1,11 +1,11 @@
-import { outputOf, type Job } from '../server/protocol/job.ts';
-import { arrange, element, setAttribute, setText, show } from './element.ts';
-import { formatPercent } from './format.ts';
-import type { Host } from './host.ts';
+import { outputOf, type Job } from '../../server/protocol/job.ts';
+import { arrange, element, setAttribute, setText, show } from '../page/element.ts';
+import { formatPercent } from '../page/format.ts';
+import type { Host } from '../page/host.ts';
 import { jobShare, jobStateText, jobStatusText, jobTarget, jobTitle } from './job-text.ts';
-import { curveJob, isActive, orderJobs, type PanelState } from './panel-state.ts';
-import { notice, section } from './section.ts';
-import { button, progressRing } from './toolkit.ts';
+import { curveJob, isActive, orderJobs, type PanelState } from '../page/panel-state.ts';
+import { notice, section } from '../page/section.ts';
+import { button, progressRing } from '../toolkit.ts';
 
 /** Older ones are shown on demand. */
 const shownAtFirst = 6;

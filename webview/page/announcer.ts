@@ -1,5 +1,5 @@
 import { element } from './element.ts';
-import { jobStateText, jobTitle } from './job-text.ts';
+import { jobStateText, jobTitle } from '../runs/job-text.ts';
 import type { PanelState } from './panel-state.ts';
 
 /** Tells screen readers what changed: a job that ended, the server that went away. Not seen. */

@@ -1,6 +1,6 @@
-import type { InspectLayersResult, LayerStatistics } from '../server/protocol/inspect.ts';
-import { formatInteger, formatPercent, formatStatistic, none } from './format.ts';
-import type { Sort } from './host.ts';
+import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
+import { formatInteger, formatPercent, formatStatistic, none } from '../page/format.ts';
+import type { Sort } from '../page/host.ts';
 
 export interface LayerColumn {
   id: string;

@@ -1,12 +1,12 @@
-import { formatDuration } from '../server/protocol/duration.ts';
-import type { MemoryPart, MemoryReport } from '../server/protocol/memory.ts';
-import { element, setAttribute, setText, show } from './element.ts';
-import { formatBytes, formatInteger, formatRatio, none, unbroken } from './format.ts';
-import type { Host } from './host.ts';
+import { formatDuration } from '../../server/protocol/duration.ts';
+import type { MemoryPart, MemoryReport } from '../../server/protocol/memory.ts';
+import { element, setAttribute, setText, show } from '../page/element.ts';
+import { formatBytes, formatInteger, formatRatio, none, unbroken } from '../page/format.ts';
+import type { Host } from '../page/host.ts';
 import { deviceNotes, deviceText, isRuntimePart, partText, shrink } from './memory-text.ts';
-import type { PanelState } from './panel-state.ts';
-import { notice, section } from './section.ts';
-import { button, progressRing } from './toolkit.ts';
+import type { PanelState } from '../page/panel-state.ts';
+import { notice, section } from '../page/section.ts';
+import { button, progressRing } from '../toolkit.ts';
 
 interface Row {
   element: HTMLElement;

@@ -3,8 +3,8 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
-import type { FromPanel, ToPanel } from '../../server/protocol/panel.ts';
-import { panelHtml } from '../../extension/panel/panel-html.ts';
+import type { FromPanel, ToPanel } from '../../../server/protocol/panel.ts';
+import { panelHtml } from '../../../extension/panel/panel-html.ts';
 
 export type ThemeName = 'dark' | 'light' | 'hc-black' | 'hc-light';
 
@@ -13,7 +13,7 @@ interface Theme {
   variables: Record<string, string>;
 }
 
-const root = join(import.meta.dirname, '..', '..');
+const root = join(import.meta.dirname, '..', '..', '..');
 /** The theme variables as VS Code 1.139 writes them into a webview, those that the panel uses. */
 const themes = JSON.parse(readFileSync(join(import.meta.dirname, 'themes.json'), 'utf8')) as Record<
   ThemeName,

@@ -1,13 +1,13 @@
-import type { InspectLayersResult } from '../server/protocol/inspect.ts';
-import type { ModelSummary } from '../server/protocol/model.ts';
-import { element, setAttribute, setText, show } from './element.ts';
-import { baseName, formatInteger } from './format.ts';
-import type { Host } from './host.ts';
+import type { InspectLayersResult } from '../../server/protocol/inspect.ts';
+import type { ModelSummary } from '../../server/protocol/model.ts';
+import { element, setAttribute, setText, show } from '../page/element.ts';
+import { baseName, formatInteger } from '../page/format.ts';
+import type { Host } from '../page/host.ts';
 import { layersSummary, nextSort, projections } from './layer-columns.ts';
 import { LayersGrid } from './layers-grid.ts';
-import type { PanelState } from './panel-state.ts';
-import { notice, section } from './section.ts';
-import { button, dropdown, progressRing } from './toolkit.ts';
+import type { PanelState } from '../page/panel-state.ts';
+import { notice, section } from '../page/section.ts';
+import { button, dropdown, progressRing } from '../toolkit.ts';
 
 const everyKind = 'all';
 
@@ -40,6 +40,7 @@ export class LayersView {
   });
   private shown: { result: InspectLayersResult; key: string } | undefined;
   private state: PanelState | undefined;
+  private askedAgain = false;
 
   constructor(
     private readonly host: Host,
@@ -62,6 +63,7 @@ export class LayersView {
 
   update(state: PanelState): void {
     this.state = state;
+    this.askAgain(state);
     const models = state.models.filter((model) => model.kind !== 'full');
     const model = this.model();
     const result = state.layers;
@@ -83,6 +85,17 @@ export class LayersView {
     this.showTable(result);
   }
 
+  /** After a reload of the window the extension has forgotten the layers that were on show: ask for them. */
+  private askAgain(state: PanelState): void {
+    const asked = this.host.ui.inspect;
+    if (this.askedAgain || asked === undefined) return;
+    this.askedAgain = true;
+    const { layers, layersError, inspecting } = state;
+    if (layers === undefined && layersError === undefined && inspecting === undefined) {
+      this.host.post({ type: 'inspect', ...asked });
+    }
+  }
+
   /** The model that the view is about: the one asked for, the one in memory, the first. */
   private model(): ModelSummary | undefined {
     const state = this.state;
@@ -99,6 +112,7 @@ export class LayersView {
 
   private inspect(model: string | undefined, teacher?: string): void {
     if (model === undefined) return;
+    this.askedAgain = true;
     this.host.keep({ inspect: { model, teacher } });
     this.host.post({ type: 'inspect', model, teacher });
   }

@@ -1,8 +1,8 @@
-import type { InspectLayersResult, LayerStatistics } from '../server/protocol/inspect.ts';
-import { arrange, element, setAttribute } from './element.ts';
-import type { Sort } from './host.ts';
+import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
+import { arrange, element, setAttribute } from '../page/element.ts';
+import type { Sort } from '../page/host.ts';
 import { type LayerColumn, layerColumns, sortLayers } from './layer-columns.ts';
-import { dataGrid, gridCell, gridRow, setGridTracks } from './toolkit.ts';
+import { dataGrid, gridCell, gridRow, setGridTracks } from '../toolkit.ts';
 
 /** A model of 80 layers has 560 rows of a dozen custom elements: they are made by so many at a time. */
 const rowsAtOnce = 48;

@@ -1,5 +1,5 @@
-import type { Job, Metric } from '../server/protocol/job.ts';
-import type { PanelSnapshot, ToPanel } from '../server/protocol/panel.ts';
+import type { Job, Metric } from '../../server/protocol/job.ts';
+import type { PanelSnapshot, ToPanel } from '../../server/protocol/panel.ts';
 
 export interface PanelState extends PanelSnapshot {
   /** False until the first snapshot. */
