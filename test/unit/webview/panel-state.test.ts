@@ -2,7 +2,13 @@ import { describe, expect, it } from 'vitest';
 import type { Job, Metric } from '../../../server/protocol/job.ts';
 import { curveData, curveSummary, lastValue } from '../../../webview/runs/curves.ts';
 import { jobShare, jobStatusText, jobTitle } from '../../../webview/runs/job-text.ts';
-import { appendMetrics, curveJob, initialState, orderJobs, reduce } from '../../../webview/page/panel-state.ts';
+import {
+  appendMetrics,
+  curveJob,
+  initialState,
+  orderJobs,
+  reduce,
+} from '../../../webview/page/panel-state.ts';
 
 function metric(step: number, more: Partial<Metric> = {}): Metric {
   return {
