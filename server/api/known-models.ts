@@ -72,11 +72,15 @@ export class KnownModels {
     const folders = await this.remembered();
     if (summary.id === starterName || folders[0] === summary.path) return;
     this.folders = [summary.path, ...folders.filter((folder) => folder !== summary.path)].slice(0, listLimit);
-    const written = { folders: this.folders };
-    this.writing = this.writing
-      .then(() => writeJson(join(this.stateFolder, modelsFile), written))
-      .catch((error: unknown) => this.warn(error instanceof Error ? error.message : String(error)));
-    await this.writing;
+    await this.write();
+  }
+
+  /** Takes a model off the list; nothing on the disk is touched but the list. */
+  async forget(model: string): Promise<void> {
+    const folders = await this.remembered();
+    if (!folders.includes(model)) return;
+    this.folders = folders.filter((folder) => folder !== model);
+    await this.write();
   }
 
   /** The shipped model first, then the others, last used first. What is no longer there is left out. */
@@ -101,6 +105,14 @@ export class KnownModels {
       }
     }
     return this.folders;
+  }
+
+  private async write(): Promise<void> {
+    const written = { folders: this.folders };
+    this.writing = this.writing
+      .then(() => writeJson(join(this.stateFolder, modelsFile), written))
+      .catch((error: unknown) => this.warn(error instanceof Error ? error.message : String(error)));
+    await this.writing;
   }
 }
 

@@ -4,7 +4,8 @@ import type { OpenControl } from '../engine/open-engine.ts';
 import { defaultSequences } from '../engine/open-language-model.ts';
 import type { Device } from '../protocol/device.ts';
 import { OneBitError, asOneBitError, throwIfCancelled } from '../protocol/error.ts';
-import type { MemoryReport } from '../protocol/memory.ts';
+import { planMemory } from '../engine/memory-plan.ts';
+import type { MemoryPlan, MemoryPlanParams, MemoryReport } from '../protocol/memory.ts';
 import type { ModelLoadParams, ModelStatus, ModelSummary } from '../protocol/model.ts';
 
 export type OpenModel = (
@@ -101,6 +102,17 @@ export class ModelHost {
       contextLength: this.model?.contextLength ?? target?.contextLength ?? engine.contextLength,
       sequences: engine.sequences ?? defaultSequences,
     };
+  }
+
+  /**
+   * What the model in memory would take with another context or lm_head.
+   * @throws no-model, what planMemory throws
+   */
+  plan(params: MemoryPlanParams): MemoryPlan {
+    const { model } = this;
+    if (model === undefined) throw new OneBitError('no-model', 'No model is in memory: load one first.');
+    const sequences = this.options.engine.sequences ?? defaultSequences;
+    return planMemory({ config: model.config, report: model.memory(), sequences }, params);
   }
 
   /** Calls the listener whenever `status` has changed; it may be called often. */

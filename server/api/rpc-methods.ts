@@ -3,12 +3,16 @@ import { z } from 'zod';
 import { inspectLayers } from '../inspect/layers.ts';
 import { inspectSigns } from '../inspect/signs.ts';
 import { resolveSpec } from '../jobs/job-command.ts';
+import { exportJob } from '../jobs/export-job.ts';
 import type { JobQueue } from '../jobs/job-queue.ts';
 import { namedPaths, type NamedPath } from '../jobs/named-paths.ts';
 import { completionParamsSchema } from '../protocol/completion.ts';
+import { jobCurvesParamsSchema } from '../protocol/curves.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { inspectLayersParamsSchema, inspectSignsParamsSchema } from '../protocol/inspect.ts';
+import { jobExportParamsSchema } from '../protocol/job-export.ts';
 import { jobSpecSchema } from '../protocol/job.ts';
+import { memoryPlanParamsSchema } from '../protocol/memory.ts';
 import {
   maxFolders,
   type Notifications,
@@ -87,6 +91,10 @@ export const methods: MethodTable = {
     complete(services, params, (text) => caller.notify('completion/delta', { id: params.id, text }), signal),
   ),
   'model/list': method(none, (_, { models }) => models.list()),
+  'model/forget': method(z.object({ model: z.string().min(1).max(4096) }), async ({ model }, { models }) => {
+    await models.forget(model);
+    return models.list();
+  }),
   'model/load': method(modelLoadParamsSchema, async (params, { host, allowed }, caller, signal) => {
     await allowed.check(reads({ model: params.model }), caller.folders);
     return host.load(params, signal);
@@ -101,6 +109,11 @@ export const methods: MethodTable = {
   'job/cancel': method(jobId, ({ id }, { jobs }) => jobs.cancel(id)),
   'job/list': method(none, (_, { jobs }) => jobs.list()),
   'job/metrics': method(jobId, ({ id }, { jobs }) => jobs.metrics(id)),
+  'job/curves': method(jobCurvesParamsSchema, ({ id, from }, { jobs }) => jobs.curves(id, from)),
+  'job/export': method(jobExportParamsSchema, async ({ id, format }, { jobs }) => {
+    const { job, metrics } = await jobs.metrics(id);
+    return exportJob(job, metrics, format);
+  }),
   'inspect/layers': method(inspectLayersParamsSchema, async (params, { models, allowed }, caller, signal) => {
     await allowed.check(reads({ model: params.model, teacher: params.teacher }), caller.folders);
     const model = await models.describe(params.model);
@@ -123,6 +136,7 @@ export const methods: MethodTable = {
     }, signal),
   ),
   'memory/read': method(none, (_, { memory }) => memory()),
+  'memory/plan': method(memoryPlanParamsSchema, (params, { host }) => host.plan(params)),
   subscribe: method(subscribeParams, ({ topics }, { subscribed }, caller) => {
     caller.subscribe(topics);
     subscribed();

@@ -13,6 +13,8 @@ export type HeldBytes = Record<MemoryPart['part'], number>;
 export interface EngineMemory {
   device: MemoryReport['device'];
   contextLength: number;
+  /** Bytes of one key or value in the KV cache. */
+  kvElementBytes: 2 | 4;
   held: HeldBytes;
   /** What each part was planned to take before the load. */
   planned?: Partial<HeldBytes>;
@@ -29,7 +31,7 @@ export function cpuDevice(path: string, reason?: string): MemoryReport['device']
 /** The memory report of an engine; what the same model takes in fp16 follows from its shape. */
 export function memoryReport(
   config: ModelConfig,
-  { device, contextLength, held, planned }: EngineMemory,
+  { device, contextLength, kvElementBytes, held, planned }: EngineMemory,
 ): MemoryReport {
   const linearWeights = config.layers * sum(projections.map((p) => product(projectionShape(config, p))));
   const hasBias = (p: Projection) => (p.startsWith('mlp') ? config.mlpBias : config.attentionBias);
@@ -48,7 +50,13 @@ export function memoryReport(
   };
   const parts = (Object.keys(fp16) as MemoryPart['part'][])
     .filter((part) => held[part] > 0 || fp16[part] > 0)
-    .map((part) => ({ part, bytes: held[part], plannedBytes: planned?.[part], fp16Bytes: fp16[part] }));
+    .map((part) => ({
+      part,
+      bytes: held[part],
+      place: placeOf(device.kind, part),
+      plannedBytes: planned?.[part],
+      fp16Bytes: fp16[part],
+    }));
   const model = parts.filter(({ part }) => part !== 'kv-cache' && part !== 'scratch');
   return {
     device,
@@ -56,9 +64,16 @@ export function memoryReport(
     modelBytes: sum(model.map((part) => part.bytes)),
     fp16ModelBytes: sum(model.map((part) => part.fp16Bytes)),
     bitsPerLinearWeight: (8 * (held.signs + held.values + held.weights)) / linearWeights,
+    linearWeights,
     kvCacheBytes: held['kv-cache'],
+    kvElementBytes,
     contextLength,
   };
+}
+
+/** A GPU holds everything but the embedding's table, of which it gets the rows that it needs. */
+function placeOf(device: 'cpu' | 'gpu', part: MemoryPart['part']): MemoryPart['place'] {
+  return device === 'gpu' && part !== 'embedding' ? 'gpu' : 'ram';
 }
 
 function sum(numbers: number[]): number {

@@ -1,7 +1,9 @@
+import type { JobCurves } from '../protocol/curves.ts';
 import { OneBitError, asOneBitError } from '../protocol/error.ts';
 import { outputOf, type Job, type JobProgress, type JobSpec, type Metric } from '../protocol/job.ts';
 import { jobArguments, resolveSpec } from './job-command.ts';
 import { JobProcess, type JobExit, type OneBitCommand } from './job-process.ts';
+import { readCurves } from './job-curves.ts';
 import { JobRecorder } from './job-recorder.ts';
 import { JobStore } from './job-store.ts';
 import { identify, whetherRuns, type ProcessIdentity } from '../process-identity.ts';
@@ -74,6 +76,11 @@ export class JobQueue {
   async metrics(id: string): Promise<JobProgress> {
     const job = this.find(id);
     return { job, metrics: await this.store.readMetrics(job) };
+  }
+
+  /** A run's points as columns, from `from` on. @throws not-found */
+  curves(id: string, from: number): Promise<JobCurves> {
+    return readCurves(this.store.metricsPath(this.find(id)), from);
   }
 
   /** Calls the listener at every change of a job, with the metrics that are new. */

@@ -80,7 +80,11 @@ export class JobStore {
 
   /** All metrics so far. */
   readMetrics(job: Job): Promise<Metric[]> {
-    return readMetricsFile(join(job.folder, metricsFile));
+    return readMetricsFile(this.metricsPath(job));
+  }
+
+  metricsPath(job: Job): string {
+    return join(job.folder, metricsFile);
   }
 
   logPath(job: Job): string {
@@ -97,7 +101,8 @@ export async function readMetricsFile(path: string): Promise<Metric[]> {
   });
 }
 
-function parseMetric(line: string): Metric | undefined {
+/** A line of a metrics.jsonl; undefined if it is none. */
+export function parseMetric(line: string): Metric | undefined {
   try {
     return metricSchema.safeParse(JSON.parse(line)).data;
   } catch {

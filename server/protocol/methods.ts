@@ -7,7 +7,9 @@ import type {
   InspectSignsResult,
 } from './inspect.ts';
 import type { Job, JobProgress, JobSpec } from './job.ts';
-import type { ProcessMemory } from './memory.ts';
+import type { JobCurves, JobCurvesParams } from './curves.ts';
+import type { JobExport, JobExportParams } from './job-export.ts';
+import type { MemoryPlan, MemoryPlanParams, ProcessMemory } from './memory.ts';
 import type { ModelLoadParams, ModelStatus, ModelSummary } from './model.ts';
 
 /** WebSocket requests: JSON-RPC 2.0, one message a text frame. Cancel with `$/cancelRequest {id}`. */
@@ -20,6 +22,8 @@ export interface Requests {
   'folders/set': { params: { folders: string[] }; result: { folders: string[] } };
   completion: { params: CompletionParams; result: CompletionResult };
   'model/list': { params: Record<string, never>; result: ModelSummary[] };
+  /** Takes a model off the list; its files stay. */
+  'model/forget': { params: { model: string }; result: ModelSummary[] };
   'model/load': { params: ModelLoadParams; result: ModelStatus };
   'model/unload': { params: Record<string, never>; result: ModelStatus };
   'model/status': { params: Record<string, never>; result: ModelStatus };
@@ -28,10 +32,14 @@ export interface Requests {
   'job/list': { params: Record<string, never>; result: Job[] };
   /** The job with all its metrics so far; progress follows as `job/progress`. */
   'job/metrics': { params: { id: string }; result: JobProgress };
+  /** The same as columns, piece by piece. */
+  'job/curves': { params: JobCurvesParams; result: JobCurves };
+  'job/export': { params: JobExportParams; result: JobExport };
   'inspect/layers': { params: InspectLayersParams; result: InspectLayersResult };
   'inspect/signs': { params: InspectSignsParams; result: InspectSignsResult };
   tokenize: { params: { text: string }; result: { ids: number[] } };
   'memory/read': { params: Record<string, never>; result: ServerMemory };
+  'memory/plan': { params: MemoryPlanParams; result: MemoryPlan };
   /** Starts or ends the notifications of that topic for this connection. */
   subscribe: { params: { topics: Topic[] }; result: { topics: Topic[] } };
   /** Ends the server: cancels, writes state, exits. */

@@ -61,6 +61,8 @@ export class NativeEngine implements Engine {
     private readonly model: NativeModel,
     config: ModelConfig,
     private readonly options: NativeEngineOptions,
+    /** Keys and values in fp16. */
+    private readonly halfCache: boolean,
   ) {
     this.config = config;
     this.contextLength = options.contextLength;
@@ -75,6 +77,7 @@ export class NativeEngine implements Engine {
     onProgress?: OnProgress,
   ): Promise<NativeEngine> {
     const { config } = checkpoint;
+    const halfCache = !options.exact && checkpoint.kind !== 'full';
     const model = new addon.NativeModel({
       hidden: config.hiddenSize,
       intermediate: config.intermediateSize,
@@ -89,7 +92,7 @@ export class NativeEngine implements Engine {
       ropeTheta: config.ropeTheta,
       tied: config.tieEmbeddings,
       exact: options.exact,
-      halfCache: !options.exact && checkpoint.kind !== 'full',
+      halfCache,
     });
     try {
       await loadWeights(model, checkpoint, signal, onProgress);
@@ -98,7 +101,7 @@ export class NativeEngine implements Engine {
       model.free();
       throw isOutOfMemory(error) ? outOfMemory(checkpoint.path) : error;
     }
-    return new NativeEngine(addon, model, config, options);
+    return new NativeEngine(addon, model, config, options, halfCache);
   }
 
   memory(): MemoryReport {
@@ -108,6 +111,7 @@ export class NativeEngine implements Engine {
     return memoryReport(this.config, {
       device: cpuDevice(this.addon.isa, this.options.reason),
       contextLength: this.contextLength,
+      kvElementBytes: this.halfCache ? 2 : 4,
       held: { ...held, 'kv-cache': positions * cachePosition },
     });
   }

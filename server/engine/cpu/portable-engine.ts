@@ -162,6 +162,7 @@ export class PortableEngine implements Engine {
     return memoryReport(config, {
       device: cpuDevice('typescript', this.options.reason),
       contextLength: this.contextLength,
+      kvElementBytes: 4,
       held,
     });
   }

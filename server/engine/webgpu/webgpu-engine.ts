@@ -125,6 +125,7 @@ export class WebGpuEngine implements Engine {
         reason: this.options.reason,
       },
       contextLength: this.contextLength,
+      kvElementBytes: shape.exact ? 4 : 2,
       held,
       planned: planGpuMemory(config, shape.contextLength, shape.sequences, shape.exact).parts,
     });

@@ -7,11 +7,13 @@ const report = (
   parts: Partial<MemoryReport['parts'][number]>[],
 ): MemoryReport => ({
   device: { kind: 'cpu', name: 'CPU', path: 'avx512', ...device },
-  parts: parts.map((part) => ({ part: 'signs', bytes: 0, fp16Bytes: 0, ...part })),
+  parts: parts.map((part) => ({ part: 'signs', place: 'ram', bytes: 0, fp16Bytes: 0, ...part })),
   modelBytes: 0,
   fp16ModelBytes: 0,
   bitsPerLinearWeight: 1,
+  linearWeights: 1,
   kvCacheBytes: 0,
+  kvElementBytes: 2,
   contextLength: 64,
 });
 

@@ -11,18 +11,20 @@ import { llama, starter, teacher } from './models-fixture.ts';
 export const llamaReport: MemoryReport = {
   device: { kind: 'cpu', name: 'Intel Xeon Platinum 8481C', path: 'avx512' },
   parts: [
-    { part: 'signs', bytes: 809_500_672, fp16Bytes: 12_952_010_752 },
-    { part: 'values', bytes: 5_636_096, fp16Bytes: 0 },
-    { part: 'embedding', bytes: 262_144_000, fp16Bytes: 262_144_000 },
-    { part: 'head', bytes: 262_144_000, fp16Bytes: 262_144_000 },
-    { part: 'norms', bytes: 532_480, fp16Bytes: 532_480 },
-    { part: 'kv-cache', bytes: 1_073_741_824, fp16Bytes: 0 },
-    { part: 'scratch', bytes: 18_350_080, fp16Bytes: 0 },
+    { part: 'signs', place: 'ram', bytes: 809_500_672, fp16Bytes: 12_952_010_752 },
+    { part: 'values', place: 'ram', bytes: 5_636_096, fp16Bytes: 0 },
+    { part: 'embedding', place: 'ram', bytes: 262_144_000, fp16Bytes: 262_144_000 },
+    { part: 'head', place: 'ram', bytes: 262_144_000, fp16Bytes: 262_144_000 },
+    { part: 'norms', place: 'ram', bytes: 532_480, fp16Bytes: 532_480 },
+    { part: 'kv-cache', place: 'ram', bytes: 1_073_741_824, fp16Bytes: 0 },
+    { part: 'scratch', place: 'ram', bytes: 18_350_080, fp16Bytes: 0 },
   ],
   modelBytes: 1_339_957_248,
   fp16ModelBytes: 13_476_831_232,
-  bitsPerLinearWeight: 1.007,
+  bitsPerLinearWeight: (8 * (809_500_672 + 5_636_096)) / 6_476_005_376,
+  linearWeights: 6_476_005_376,
   kvCacheBytes: 1_073_741_824,
+  kvElementBytes: 2,
   contextLength: 2048,
 };
 
