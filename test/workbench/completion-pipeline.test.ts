@@ -127,11 +127,11 @@ test('other texts come where they are asked for, one after the other', async () 
     await keyboard().press('Alt+]');
     await calm();
     await new Promise((resolve) => setTimeout(resolve, 300));
+    await until('one is shown', async () => (await ghost()) !== '');
     seen.add(await ghost());
   }
   await workbench().picture('pipeline-3-alternatives');
   expect(seen.size).toBeGreaterThan(1);
-  expect([...seen].every((text) => text !== '')).toBe(true);
   await keyboard().press('Escape');
 });
 
@@ -144,7 +144,7 @@ test('a file of its own can be left out, and taken in again by a click', async (
   await keyboard().press('Control+End');
   await keyboard().type('  const total = ', { delay: 30 });
   expect(await calm()).toBe(before);
-  expect(await ghost()).toBe('');
+  await workbench().noGhostText();
   await workbench().openFile('type.ts');
   await until('others are on', async () => (await workbench().status.innerText()).trim() === 'OneBit');
   await workbench().openFile('fast.ts');
@@ -206,9 +206,9 @@ test('a hundred fast keystrokes: never two completions at once, and no ghost tex
       const { active, queued } = await client.request('model/status', {});
       return active + queued === 0;
     },
-    5000,
+    20_000,
   );
   expect(most).toBeLessThanOrEqual(1);
-  expect(await ghost()).toBe('');
+  await workbench().noGhostText();
   await workbench().picture('pipeline-7-fast');
 });

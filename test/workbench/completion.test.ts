@@ -115,7 +115,7 @@ test('with completions off, nothing is shown', async () => {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     await client.request('model/status', {});
     expect(asked).toBe(0);
-    expect(await workbench().ghostText()).toBe('');
+    await workbench().noGhostText();
   } finally {
     await client.close();
   }

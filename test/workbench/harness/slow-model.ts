@@ -5,7 +5,8 @@ import { root } from './places.ts';
 
 const shape = { hidden: 1536, intermediate: 4096, layers: 12, heads: 12, vocabulary: 4096 };
 
-/** F16 bits of 2⁻⁵: with random signs, activations keep a moderate size. */
+/** F16 bits of 1 and of 2⁻⁵. */
+const one = 0x3c00;
 const smallHalf = 0x2800;
 
 type Tensor = [name: string, dtype: 'U8' | 'F16', shape: number[]];
@@ -35,8 +36,9 @@ function tensors(): Tensor[] {
 }
 
 /**
- * Writes a 1-bit model with random signs (340 million weights) that says nothing sensible, never ends by
- * itself, and takes seconds for a long completion: time to cancel it. Its tokenizer is the starter's.
+ * Writes a 1-bit model with random signs (340 million weights) that takes seconds for a long completion: time to cancel
+ * it. It says one word after another out of hundreds, so that nothing ends it as a repetition. Its tokenizer is the
+ * starter's.
  */
 export async function writeSlowModel(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
@@ -74,40 +76,47 @@ export async function writeSlowModel(folder: string): Promise<void> {
   const text = Buffer.from(JSON.stringify(header).padEnd(Math.ceil(JSON.stringify(header).length / 8) * 8));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
+  const chain = wordChain(tokenizer.model.vocab);
   const file = await open(join(folder, 'model.safetensors'), 'w');
   try {
     await file.write(Buffer.concat([length, text]));
     for (const [name, dtype, dimensions] of tensors()) {
       const count = dimensions.reduce((a, b) => a * b, 1);
       if (dtype === 'U8') await file.write(randomFillSync(Buffer.alloc(count)));
-      else if (name === 'lm_head.weight') await file.write(twoTokenHead(tokenizer.model.vocab));
-      else await file.write(halves(count, dimensions.length === 2, name.includes('norm')));
+      else if (name === 'lm_head.weight') await file.write(chain.head);
+      else if (name === 'model.embed_tokens.weight') await file.write(chain.embedding);
+      else await file.write(halves(count, valueOf(name)));
     }
   } finally {
     await file.close();
   }
 }
 
-/** Random ±2⁻⁵ for matrices, ones for norms, 2⁻⁵ for the value vectors. */
-function halves(count: number, random: boolean, ones: boolean): Buffer {
-  const values = new Uint16Array(count).fill(ones ? 0x3c00 : smallHalf);
-  if (random) {
-    const bits = randomFillSync(new Uint8Array(count));
-    for (let i = 0; i < count; i++) if ((bits[i] ?? 0) & 1) values[i] = smallHalf | 0x8000;
-  }
-  return Buffer.from(values.buffer);
-}
+/** With h = 0 the layers add nothing to the hidden state, whatever they cost: the embedding alone chooses the next word. */
+const valueOf = (name: string): number => (name.endsWith('.weight_scale') ? 0 : one);
 
-/** A head that says nothing but `a` and `b`: their rows are opposite, so one of the two always wins. */
-function twoTokenHead(vocabulary: Record<string, number>): Buffer {
-  const head = new Uint16Array(shape.vocabulary * shape.hidden);
-  const [a, b] = [vocabulary.a, vocabulary.b];
-  if (a === undefined || b === undefined) throw new Error('The tokenizer has no letters.');
-  const signs = randomFillSync(new Uint8Array(shape.hidden));
-  for (let i = 0; i < shape.hidden; i++) {
-    const negative = ((signs[i] ?? 0) & 1) === 1;
-    head[a * shape.hidden + i] = negative ? smallHalf | 0x8000 : smallHalf;
-    head[b * shape.hidden + i] = negative ? smallHalf : smallHalf | 0x8000;
+const halves = (count: number, value: number): Buffer =>
+  Buffer.from(new Uint16Array(count).fill(value).buffer);
+
+/**
+ * F16 [vocabulary, hidden] both. Words (tokens of a space and letters) are a ring: each has a random embedding of
+ * ±2⁻⁵, and the head's row of a word is the embedding of the word before it. All that is no word leads to the first.
+ */
+function wordChain(vocabulary: Record<string, number>): { embedding: Buffer; head: Buffer } {
+  const words = Object.entries(vocabulary).flatMap(([text, id]) =>
+    /^\u0120[a-z]{2,}$/.test(text) ? [id] : [],
+  );
+  if (words.length < 100) throw new Error('The tokenizer has too few words.');
+  const { hidden } = shape;
+  const bits = randomFillSync(new Uint8Array(words.length * hidden));
+  const rows = Uint16Array.from(bits, (bit) => ((bit & 1) === 1 ? smallHalf | 0x8000 : smallHalf));
+  const row = (index: number) => rows.subarray(index * hidden, (index + 1) * hidden);
+  const embedding = new Uint16Array(shape.vocabulary * hidden);
+  const head = new Uint16Array(shape.vocabulary * hidden);
+  for (let id = 0; id < shape.vocabulary; id++) embedding.set(row(0), id * hidden);
+  for (const [index, id] of words.entries()) {
+    embedding.set(row(index), id * hidden);
+    head.set(row((index + words.length - 1) % words.length), id * hidden);
   }
-  return Buffer.from(head.buffer);
+  return { embedding: Buffer.from(embedding.buffer), head: Buffer.from(head.buffer) };
 }

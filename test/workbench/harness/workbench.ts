@@ -101,6 +101,19 @@ export class Workbench {
     return parts.join('').replaceAll('\u00a0', ' ');
   }
 
+  /**
+   * Waits until there is no ghost text, then looks for a second that none comes back. VS Code takes it away a moment
+   * after the key that ends it, hence no single look.
+   */
+  async noGhostText(): Promise<void> {
+    await until('the ghost text is gone', async () => (await this.ghostText()) === '');
+    for (let look = 0; look < 10; look++) {
+      await sleep(100);
+      const text = await this.ghostText();
+      if (text !== '') throw new Error(`Ghost text came back: ${text}`);
+    }
+  }
+
   /** Opens the explorer's context menu on a folder and takes an entry. */
   async contextMenu(folder: string, entry: string, picture?: string): Promise<void> {
     await this.page.keyboard.press('Control+Shift+E');
