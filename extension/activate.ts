@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import { stateFolder } from '../server/protocol/discovery.ts';
 import { asOneBitError } from '../server/protocol/error.ts';
 import { tensorflowVariable } from '../server/protocol/training-backend.ts';
+import { chatVendor, OneBitChatProvider } from './chat/chat-provider.ts';
 import { JobFollower } from './commands/job-follower.ts';
 import { registerCommands } from './commands/register.ts';
 import { CompletionActivity } from './completion/activity.ts';
@@ -43,6 +44,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const jobs = new JobFollower(link, watch, context.workspaceState, log);
   const switches = new CompletionSwitches(context.workspaceState);
   const completions = new OneBitInlineProvider(link, watch, models, switches, activity, log);
+  const chat = new OneBitChatProvider(link, watch, models, context.globalState, log);
   const teacher = context.asAbsolutePath(join('server', 'starter', 'teacher'));
 
   context.subscriptions.push(
@@ -50,6 +52,8 @@ export function activate(context: vscode.ExtensionContext): void {
     watch,
     jobs,
     completions,
+    chat,
+    vscode.lm.registerLanguageModelChatProvider(chatVendor, chat),
     new StatusItem(link, watch, activity, switches),
     vscode.languages.registerInlineCompletionItemProvider(completedDocuments, completions),
     ...registerCommands(

@@ -7,6 +7,7 @@ import {
   type Logger,
   type MessageConnection,
 } from 'vscode-jsonrpc';
+import type { ChatParams, ChatResult } from '../../server/protocol/chat.ts';
 import type { CompletionParams, CompletionResult } from '../../server/protocol/completion.ts';
 import { loopbackHost, webSocketPath } from '../../server/protocol/discovery.ts';
 import { OneBitError, rpcErrorNumber, type ErrorCode } from '../../server/protocol/error.ts';
@@ -44,7 +45,7 @@ export class ServerClient {
   private readonly ended: Promise<never>;
   private closedBecause: string | undefined;
   private greeting: ServerInfo | undefined;
-  private nextCompletion = 1;
+  private nextStream = 1;
 
   private constructor(
     private readonly socket: WebSocket,
@@ -157,15 +158,18 @@ export class ServerClient {
     onText?: (text: string) => void,
     signal?: AbortSignal,
   ): Promise<CompletionResult> {
-    const id = `c${this.nextCompletion++}`;
-    const subscription = this.onNotification('completion/delta', (delta) => {
-      if (delta.id === id) onText?.(delta.text);
-    });
-    try {
-      return await this.request('completion', { ...params, id }, signal);
-    } finally {
-      subscription.dispose();
-    }
+    return this.streamed('completion/delta', onText, (id) =>
+      this.request('completion', { ...params, id }, signal),
+    );
+  }
+
+  /** `chat` with its streamed text, as `complete`. */
+  async chat(
+    params: Omit<ChatParams, 'id'>,
+    onText?: (text: string) => void,
+    signal?: AbortSignal,
+  ): Promise<ChatResult> {
+    return this.streamed('chat/delta', onText, (id) => this.request('chat', { ...params, id }, signal));
   }
 
   /** Calls `listener` for every notification of that name; `subscribe` says which topics the server sends. */
@@ -183,6 +187,22 @@ export class ServerClient {
   onClose(listener: (reason: string) => void): Subscription {
     this.closeListeners.add(listener);
     return { dispose: () => this.closeListeners.delete(listener) };
+  }
+
+  private async streamed<T>(
+    name: 'completion/delta' | 'chat/delta',
+    onText: ((text: string) => void) | undefined,
+    ask: (id: string) => Promise<T>,
+  ): Promise<T> {
+    const own = `c${this.nextStream++}`;
+    const subscription = this.onNotification(name, ({ id, text }) => {
+      if (id === own) onText?.(text);
+    });
+    try {
+      return await ask(own);
+    } finally {
+      subscription.dispose();
+    }
   }
 
   /** Ends the connection and gives its lease back. Requests in flight are rejected with `disconnected`. */

@@ -1,3 +1,4 @@
+import type { ChatParams, ChatResult } from '../../server/protocol/chat.ts';
 import type { CompletionParams, CompletionResult } from '../../server/protocol/completion.ts';
 import { stoppedReason } from '../../server/protocol/discovery.ts';
 import { asOneBitError, OneBitError } from '../../server/protocol/error.ts';
@@ -25,6 +26,7 @@ export interface ServerLinkOptions {
 
 const notificationNames: readonly (keyof Notifications)[] = [
   'completion/delta',
+  'chat/delta',
   'job/progress',
   'memory/changed',
   'model/changed',
@@ -110,6 +112,15 @@ export class ServerLink implements PanelLink {
     signal?: AbortSignal,
   ): Promise<CompletionResult> {
     return this.connected().complete(params, onText, signal);
+  }
+
+  /** The next turn of a conversation, as `complete`. */
+  async chat(
+    params: Omit<ChatParams, 'id'>,
+    onText?: (text: string) => void,
+    signal?: AbortSignal,
+  ): Promise<ChatResult> {
+    return this.connected().chat(params, onText, signal);
   }
 
   onNotification<N extends keyof Notifications>(

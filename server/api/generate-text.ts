@@ -64,6 +64,9 @@ export interface ReadyModel {
   summary: ModelSummary;
 }
 
+/** Milliseconds of generation after which any request of a program or a chat ends, with the text so far. */
+export const maxGenerationMs = 600_000;
+
 /** Longer texts than this many characters a token are more than the context holds, without counting. */
 const charactersPerToken = 64;
 
@@ -184,10 +187,11 @@ function promptOf(
   return { ids, lead: '', infilled: false, maxTokens, stopIds: [] };
 }
 
-/** A conversation as its model wants it written. @throws unsupported (no template), bad-request */
+/** A conversation as its model wants it written, and the assistant's turn begun if `open`. @throws unsupported (no template), bad-request */
 export function renderChat(
   { model, summary }: Pick<ReadyModel, 'model' | 'summary'>,
   messages: readonly ChatMessage[],
+  open = true,
 ): string {
   if (model.chatTemplate === undefined) {
     throw new OneBitError(
@@ -195,5 +199,5 @@ export function renderChat(
       `${summary.id} has no chat template: it continues text and does not chat. Use /v1/completions, or load a chat model.`,
     );
   }
-  return model.chatTemplate.render(messages, true);
+  return model.chatTemplate.render(messages, open);
 }

@@ -7,6 +7,7 @@ import { modelFolder } from '../checkpoint/starter.ts';
 import { writeJson } from '../jobs/write-json.ts';
 import { OneBitError } from '../protocol/error.ts';
 import type { ModelSummary } from '../protocol/model.ts';
+import { readChatTemplate } from '../tokenizer/chat-template.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 
 /** Name of the model that the product ships. */
@@ -52,6 +53,7 @@ export class KnownModels {
         parameters: parameterCount(checkpoint),
         bytes: [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.byteLength, 0),
         infill: await canInfill(path),
+        chat: await canChat(path),
       };
       this.summaries.set(path, { modified, summary });
       return summary;
@@ -135,10 +137,23 @@ async function canInfill(path: string): Promise<boolean> {
   );
 }
 
-/** Changes whenever the model's files are exchanged: the newest time of the folder and its config. */
+/** One whose template cannot be read still completes text. */
+async function canChat(path: string): Promise<boolean> {
+  return readChatTemplate(path).then(
+    (template) => template !== undefined,
+    () => false,
+  );
+}
+
+/** Changes whenever the model's files are exchanged: the newest time of the folder and what a summary comes from. */
 async function modifiedTime(path: string): Promise<number> {
   const times = await Promise.all(
-    [path, join(path, 'config.json'), join(path, 'model.safetensors')].map((file) =>
+    [
+      path,
+      join(path, 'config.json'),
+      join(path, 'tokenizer_config.json'),
+      join(path, 'model.safetensors'),
+    ].map((file) =>
       stat(file).then(
         ({ mtimeMs }) => mtimeMs,
         () => 0,

@@ -21,6 +21,7 @@ import { bind, type Caller, type Services } from './rpc-methods.ts';
 /** Connections at a time; a machine has fewer windows. */
 const maxConnections = 64;
 const closeGoingAway = 1001;
+let connectionCount = 0;
 
 /** The WebSocket endpoint: one JSON-RPC connection a client, each a lease on the server once it has said hello. */
 export class RpcEndpoint {
@@ -88,6 +89,7 @@ export class RpcEndpoint {
 
 class Client implements Caller {
   readonly topics = new Set<Topic>();
+  readonly name = `connection ${++connectionCount}`;
   folders: readonly string[] = [];
   private readonly connection: MessageConnection;
   /** What runs for this client; nothing goes on for one that has gone. */

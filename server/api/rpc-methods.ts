@@ -6,6 +6,7 @@ import { resolveSpec } from '../jobs/job-command.ts';
 import { exportJob } from '../jobs/export-job.ts';
 import type { JobQueue } from '../jobs/job-queue.ts';
 import { namedPaths, type NamedPath } from '../jobs/named-paths.ts';
+import { chatCountParamsSchema, chatParamsSchema } from '../protocol/chat.ts';
 import { completionParamsSchema } from '../protocol/completion.ts';
 import { jobCurvesParamsSchema } from '../protocol/curves.ts';
 import { OneBitError } from '../protocol/error.ts';
@@ -24,6 +25,7 @@ import {
 import { modelLoadParamsSchema, tokenizeParamsSchema } from '../protocol/model.ts';
 import { shortList } from '../protocol/schema.ts';
 import type { AllowedPaths } from './allowed-paths.ts';
+import { chat, countChat } from './chat.ts';
 import { complete } from './complete.ts';
 import type { TextServices } from './generate-text.ts';
 import type { KnownModels } from './known-models.ts';
@@ -44,6 +46,8 @@ export interface Services extends TextServices {
 /** The connection that a request came over. */
 export interface Caller {
   greeted(client: string, version: string): void;
+  /** Names the connection among others. */
+  readonly name: string;
   /** What its user has opened or chosen. */
   folders: readonly string[];
   subscribe(topics: readonly Topic[]): void;
@@ -89,6 +93,18 @@ export const methods: MethodTable = {
   }),
   completion: method(completionParamsSchema, (params, services, caller, signal) =>
     complete(services, params, (text) => caller.notify('completion/delta', { id: params.id, text }), signal),
+  ),
+  chat: method(chatParamsSchema, (params, services, caller, signal) =>
+    chat(
+      services,
+      params,
+      caller.name,
+      (text) => caller.notify('chat/delta', { id: params.id, text }),
+      signal,
+    ),
+  ),
+  'chat/count': method(chatCountParamsSchema, (params, services, _caller, signal) =>
+    countChat(services, params, signal),
   ),
   'model/list': method(none, (_, { models }) => models.list()),
   'model/forget': method(z.object({ model: z.string().min(1).max(4096) }), async ({ model }, { models }) => {

@@ -18,9 +18,6 @@ export interface Exchange<Body> {
   signal: AbortSignal;
 }
 
-/** Milliseconds of generation after which any request ends, with the text so far. */
-export const maxGenerationMs = 600_000;
-
 /**
  * A route that works with the model. Its client keeps the server for as long as the answer takes; a client that
  * goes away stops the work. An error after the first event is an event with an `error` member, as OpenAI's clients

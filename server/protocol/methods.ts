@@ -1,3 +1,4 @@
+import type { ChatCountParams, ChatDelta, ChatParams, ChatResult } from './chat.ts';
 import type { CompletionDelta, CompletionParams, CompletionResult } from './completion.ts';
 import type {
   InspectLayersParams,
@@ -21,6 +22,8 @@ export interface Requests {
    */
   'folders/set': { params: { folders: string[] }; result: { folders: string[] } };
   completion: { params: CompletionParams; result: CompletionResult };
+  chat: { params: ChatParams; result: ChatResult };
+  'chat/count': { params: ChatCountParams; result: { tokens: number } };
   'model/list': { params: Record<string, never>; result: ModelSummary[] };
   /** Takes a model off the list; its files stay. */
   'model/forget': { params: { model: string }; result: ModelSummary[] };
@@ -49,6 +52,7 @@ export interface Requests {
 /** WebSocket notifications from the server. */
 export interface Notifications {
   'completion/delta': CompletionDelta;
+  'chat/delta': ChatDelta;
   'job/progress': JobProgress;
   'memory/changed': ServerMemory;
   'model/changed': ModelStatus;

@@ -15,6 +15,8 @@ export const modelSummarySchema = z.object({
   /** Bytes on disk of the weights. */
   bytes: z.number(),
   infill: z.boolean(),
+  /** Whether it has a chat template. */
+  chat: z.boolean(),
 });
 export type ModelSummary = z.infer<typeof modelSummarySchema>;
 

@@ -5,7 +5,7 @@ import { decodeWithSpecial } from '../../tokenizer/special-names.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { anySeed, stopField, stopList, unsupportedField } from '../body-fields.ts';
 import type { GeneratedText, ReadyModel, TextPiece, TextRequest } from '../generate-text.ts';
-import { maxGenerationMs } from '../text-route.ts';
+import { maxGenerationMs } from '../generate-text.ts';
 
 const milliseconds = z.int().min(-1).max(maxGenerationMs).nullish();
 const repetitions = z.int().min(1).max(8).nullish();

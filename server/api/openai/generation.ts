@@ -5,7 +5,7 @@ import { anySeed, stopField, stopList, unsupportedField } from '../body-fields.t
 import type { GeneratedText, TextRequest } from '../generate-text.ts';
 import type { KnownModels } from '../known-models.ts';
 import type { ModelHost } from '../model-host.ts';
-import { maxGenerationMs } from '../text-route.ts';
+import { maxGenerationMs } from '../generate-text.ts';
 
 // -1: until the context is full, as llama.cpp's clients say it.
 const tokenCount = z.int().min(-1).max(1_000_000).nullish();

@@ -19,6 +19,7 @@ const ready: ModelStatus = {
     parameters: 3_200_000,
     bytes: 2_400_000,
     infill: true,
+    chat: false,
   },
   memory: {
     device: { kind: 'cpu', name: 'CPU', path: 'avx512' },

@@ -5,6 +5,7 @@ import { chromium, type Browser, type FrameLocator, type Locator, type Page } fr
 import { afterAll, afterEach, beforeAll, inject } from 'vitest';
 import { findServer } from '../../../extension/server-link/find-server.ts';
 import { ServerClient } from '../../../extension/server-link/server-client.ts';
+import { addExtension, type TestExtension } from './add-extension.ts';
 import { CodeServer, makeFolders, type Folders, type Settings } from './code-server.ts';
 import { chromiumPath, output } from './places.ts';
 import { serverProcesses } from './processes.ts';
@@ -19,6 +20,8 @@ export interface WorkbenchOptions {
   settings?: (folders: Folders) => Settings;
   /** Fills the workspace before it is opened. */
   prepare?: (folders: Folders) => Promise<void>;
+  /** Installed beside ours. */
+  extension?: TestExtension;
 }
 
 /** A real VS Code in a real browser with the packed extension, on folders of its own. */
@@ -30,10 +33,15 @@ export class Workbench {
     readonly page: Page,
   ) {}
 
-  static async open({ settings, prepare }: WorkbenchOptions = {}): Promise<Workbench> {
+  static async open({ settings, prepare, extension }: WorkbenchOptions = {}): Promise<Workbench> {
     const folders = await makeFolders(settings);
     await prepare?.(folders);
-    const codeServer = await CodeServer.start(folders, inject('extensions'));
+    const installed = inject('extensions');
+    const extensions =
+      extension === undefined
+        ? installed
+        : await addExtension(installed, join(folders.base, 'extensions'), extension);
+    const codeServer = await CodeServer.start(folders, extensions);
     const browser = await chromium.launch({ executablePath: chromiumPath(), args: [...flags, ...quiet] });
     try {
       const page = await openPage(browser, codeServer, folders);

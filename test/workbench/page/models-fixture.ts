@@ -10,6 +10,7 @@ export const starter: ModelSummary = {
   parameters: 3_211_520,
   bytes: 2_884_096,
   infill: true,
+  chat: false,
 };
 
 export const llama: ModelSummary = {
@@ -20,6 +21,7 @@ export const llama: ModelSummary = {
   parameters: 6_738_415_616,
   bytes: 1_336_000_000,
   infill: false,
+  chat: false,
 };
 
 export const teacher: ModelSummary = {
@@ -30,4 +32,5 @@ export const teacher: ModelSummary = {
   parameters: 6_738_415_616,
   bytes: 13_476_831_232,
   infill: false,
+  chat: false,
 };
