@@ -10,7 +10,13 @@ import {
 } from '../../server/protocol/methods.ts';
 import type { Ending, LinkState, PanelLink } from '../panel/panel-link.ts';
 import { BackOff } from './back-off.ts';
-import { askHealth, findOrStartServer, findServer, type StartServerOptions } from './find-server.ts';
+import {
+  askHealth,
+  findOrStartServer,
+  findServer,
+  serverLogPath,
+  type StartServerOptions,
+} from './find-server.ts';
 import type { OpenFolders } from './open-folders.ts';
 import { ServerClient } from './server-client.ts';
 
@@ -24,6 +30,7 @@ export interface ServerLinkOptions {
   log(level: 'info' | 'warn' | 'error', message: string): void;
 }
 
+const stoppedByUser = 'The OneBit server was stopped.';
 const notificationNames: readonly (keyof Notifications)[] = [
   'completion/delta',
   'chat/delta',
@@ -32,12 +39,15 @@ const notificationNames: readonly (keyof Notifications)[] = [
   'model/changed',
   'inspect/progress',
 ];
-const reconnectTries = 6;
-const stableAfterMs = 30_000;
+/** So many ends or failed starts in a row, and only a person starts the server again. */
+const mostFailures = 3;
+/** Milliseconds that a server must have lived for its end to be the first of a row. */
+const stableAfterMs = 300_000;
 
 /**
  * This window's one connection to the server that all windows share. It starts the server when it is first
- * needed, comes back after the server went away (ever more slowly), and gives its lease back when disposed.
+ * needed, comes back after the server went away (more slowly the second time, and after the third only when a person
+ * asks for it), and gives its lease back when disposed.
  */
 export class ServerLink implements PanelLink {
   private current: LinkState = { state: 'stopped' };
@@ -47,8 +57,8 @@ export class ServerLink implements PanelLink {
   private readonly backOff = new BackOff();
   private reconnectTimer: NodeJS.Timeout | undefined;
   private stableTimer: NodeJS.Timeout | undefined;
-  /** The user stopped the server: only the user starts it again. */
-  private heldBack = false;
+  /** Why only the user starts the server again: it was stopped by a user, or ends again and again. */
+  private heldBack: string | undefined;
   private readonly stateListeners = new Set<(state: LinkState) => void>();
   private readonly listeners = new Map<keyof Notifications, Set<(params: never) => void>>();
   private readonly topics = new Map<Topic, number>();
@@ -75,16 +85,19 @@ export class ServerLink implements PanelLink {
   async connect({ asked = true }: { asked?: boolean } = {}): Promise<void> {
     if (this.client !== undefined && !this.client.closed) return;
     if (!asked && this.connecting === undefined) {
-      if (this.heldBack) {
+      if (this.heldBack !== undefined) {
         // Another window may have started it again.
         if (await this.attach()) return;
-        throw new OneBitError('disconnected', 'The OneBit server was stopped.');
+        throw new OneBitError('disconnected', this.heldBack);
       }
       if (this.backOff.waiting) {
         throw new OneBitError('disconnected', this.current.error ?? 'The OneBit server is not reachable.');
       }
     }
-    if (asked) this.heldBack = false;
+    if (asked) {
+      this.heldBack = undefined;
+      if (this.backOff.count >= mostFailures) this.backOff.succeeded();
+    }
     await this.open((signal) => findOrStartServer({ ...this.options.start(), signal }));
   }
 
@@ -146,7 +159,7 @@ export class ServerLink implements PanelLink {
 
   /** Ends the server, for all windows. It is started again only when the user asks for it. */
   async stop(): Promise<void> {
-    this.heldBack = true;
+    this.heldBack = stoppedByUser;
     clearTimeout(this.reconnectTimer);
     if (!(await this.attach())) {
       this.setState({ state: 'stopped' });
@@ -207,7 +220,7 @@ export class ServerLink implements PanelLink {
       if (error.code !== 'cancelled') {
         this.backOff.failed();
         this.options.log('error', error.message);
-        this.setState({ state: 'failed', error: error.message });
+        if (!this.holdBack(error.message)) this.setState({ state: 'failed', error: error.message });
       }
       throw error;
     }
@@ -235,7 +248,7 @@ export class ServerLink implements PanelLink {
 
   private adopt(client: ServerClient): void {
     this.client = client;
-    this.heldBack = false;
+    this.heldBack = undefined;
     for (const name of notificationNames) {
       client.onNotification(name, (params) => {
         for (const listener of [...(this.listeners.get(name) ?? [])]) listener(params as never);
@@ -257,15 +270,17 @@ export class ServerLink implements PanelLink {
     clearTimeout(this.stableTimer);
     if (this.lifetime.signal.aborted) return;
     this.options.log('info', `The connection to the server ended: ${reason}.`);
-    if (reason === stoppedReason) this.heldBack = true;
+    if (reason === stoppedReason) this.heldBack = stoppedByUser;
+    if (this.heldBack === undefined) {
+      this.backOff.failed();
+      if (this.holdBack(reason)) return;
+    }
     this.setState({ state: 'stopped' });
-    if (this.heldBack) return;
-    this.backOff.failed();
-    this.reconnectLater();
+    if (this.heldBack === undefined) this.reconnectLater();
   }
 
   private reconnectLater(): void {
-    if (this.backOff.count > reconnectTries) return;
+    if (this.heldBack !== undefined) return;
     this.reconnectTimer = setTimeout(() => {
       this.open((signal) => findOrStartServer({ ...this.options.start(), signal })).catch(
         (error: unknown) => {
@@ -274,6 +289,21 @@ export class ServerLink implements PanelLink {
       );
     }, this.backOff.remainingMs);
     this.reconnectTimer.unref();
+  }
+
+  /**
+   * Gives up after the third failure in a row, and says so as the state.
+   * @param reason of the last one
+   */
+  private holdBack(reason: string): boolean {
+    if (this.backOff.count < mostFailures) return false;
+    const { stateFolder } = this.options.start();
+    this.heldBack =
+      `The OneBit server failed ${this.backOff.count} times in a row and is not started again by itself. ` +
+      `"OneBit: Start Server" starts it; ${serverLogPath(stateFolder)} may say more. The last time: ${reason}`;
+    this.options.log('error', this.heldBack);
+    this.setState({ state: 'failed', error: this.heldBack });
+    return true;
   }
 
   private want(topics: readonly Topic[], change: 1 | -1): void {

@@ -1,4 +1,5 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
+import { get } from 'node:http';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -154,15 +155,29 @@ async function answering(folder: string): Promise<ServerFile | undefined> {
   return file !== undefined && (await answers(file)) ? file : undefined;
 }
 
-/** Whether the server of that file answers, and is the process that the file names. */
+/**
+ * Whether the server of that file answers, and is the process that the file names. With an agent of its own: the usual
+ * ones may be told by the environment to ask a proxy.
+ */
 async function answers({ port, token, pid }: ServerFile): Promise<boolean> {
   try {
-    const response = await fetch(`http://${loopbackHost}:${port}/health`, {
-      headers: { authorization: `Bearer ${token}` },
-      signal: AbortSignal.timeout(2000),
+    const body = await new Promise<string>((resolve, reject) => {
+      get(
+        {
+          ...{ host: loopbackHost, port, path: '/health', agent: false },
+          headers: { authorization: `Bearer ${token}` },
+          signal: AbortSignal.timeout(2000),
+        },
+        (response) => {
+          let text = '';
+          response
+            .setEncoding('utf8')
+            .on('data', (piece: string) => (text = (text + piece).slice(0, 65_536)));
+          response.on('end', () => resolve(text)).on('error', reject);
+        },
+      ).on('error', reject);
     });
-    const health = (await response.json()) as { pid?: unknown };
-    return health.pid === pid;
+    return (JSON.parse(body) as { pid?: unknown } | null)?.pid === pid;
   } catch {
     return false;
   }

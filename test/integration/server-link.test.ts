@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { findServer } from '../../extension/server-link/find-server.ts';
+import { findServer, serverLogPath } from '../../extension/server-link/find-server.ts';
 import { ModelLoader } from '../../extension/server-link/model-loader.ts';
 import { OpenFolders } from '../../extension/server-link/open-folders.ts';
 import { ServerLink } from '../../extension/server-link/server-link.ts';
@@ -96,7 +97,7 @@ describe("a window's link to the server", () => {
     await eventually('model/changed', () => (news > 0 ? true : undefined));
   });
 
-  it.each(['SIGSEGV', 'SIGABRT'] as const)(
+  it.each(['SIGKILL', 'SIGSEGV', 'SIGABRT'] as const)(
     'survives a server that crashed with a model in memory, as a driver may (%s)',
     async (signal) => {
       const state = temporaryFolder('state');
@@ -124,6 +125,33 @@ describe("a window's link to the server", () => {
       watch.dispose();
     },
   );
+
+  it('gives up after the third crash in a row, says so, and starts again when it is asked to', async () => {
+    const state = temporaryFolder('state');
+    const link = window(state);
+    await link.connect();
+    const crash = async (): Promise<void> => {
+      const pid = await eventually('the server', () => pidOf(state));
+      const gone = eventually('the loss', () => (link.state.state === 'connected' ? undefined : true));
+      process.kill(pid, 'SIGKILL');
+      await gone;
+    };
+    for (let count = 0; count < 2; count++) {
+      await crash();
+      await connected(link);
+    }
+    await crash();
+    expect(link.state).toMatchObject({ state: 'failed' });
+    for (const words of ['3 times in a row', 'Start Server', serverLogPath(state)])
+      expect(link.state.error).toContain(words);
+    // Longer than the wait that would be next: neither a timer nor a keystroke starts it.
+    await sleep(4500);
+    await expect(link.connect({ asked: false })).rejects.toThrow(/3 times in a row/);
+    expect(await pidOf(state)).toBeUndefined();
+    expect(link.state.state).toBe('failed');
+    await link.connect();
+    expect(link.state).toEqual({ state: 'connected' });
+  });
 
   it('leaves a server stopped that a user stopped, in all windows, until a user starts it', async () => {
     const state = temporaryFolder('state');
