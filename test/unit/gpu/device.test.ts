@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { GpuDevice } from '../../../server/gpu/device.ts';
 import { noSoftwareAdapter, residentBytes, softwareGpu } from '../../reference/software-adapter.ts';
 
@@ -86,7 +86,7 @@ describe.skipIf(noSoftwareAdapter !== undefined)('a GPU device', () => {
     expect([ledger.count, ledger.bytes()]).toEqual([0, 0]);
   });
 
-  it('gives memory back to the system when the buffers are released', async () => {
+  it('gives memory back to the system when the buffers are released', { timeout: 120_000 }, async () => {
     const { ledger, device } = await open();
     const megabytes = 64;
     const contents = new Uint8Array(megabytes * 2 ** 20).fill(7);
@@ -99,10 +99,16 @@ describe.skipIf(noSoftwareAdapter !== undefined)('a GPU device', () => {
     }
     const during = residentBytes();
     ledger.release();
-    await device.queue.onSubmittedWorkDone();
-    const after = residentBytes();
     expect(during - before).toBeGreaterThan(200 * 2 ** 20);
-    expect(after - before).toBeLessThan(100 * 2 ** 20);
+    // Dawn frees a buffer with the first look at its queue after the adapter's thread is done with it.
+    await vi.waitFor(
+      async () => {
+        device.queue.submit([device.createCommandEncoder().finish()]);
+        await device.queue.onSubmittedWorkDone();
+        expect(residentBytes() - before).toBeLessThan(100 * 2 ** 20);
+      },
+      { timeout: 60_000, interval: 100 },
+    );
   });
 
   it('throws from a scope what the device refused in it, and works on', async () => {
