@@ -1,6 +1,10 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { EngineOptions } from '../engine/engine.ts';
+import { CrashJournal } from '../gpu/crash-journal.ts';
 import { deviceSchema, type Device } from '../protocol/device.ts';
+import { stateFolder } from '../protocol/discovery.ts';
 import { integer } from './arguments.ts';
 
 export interface KernelFlags {
@@ -44,7 +48,12 @@ export function engineOptions({ context, ...flags }: EngineFlags): EngineOptions
 }
 
 export function kernelOptions({ device, exact, threads, path }: KernelFlags): EngineOptions {
-  return { device, exact, threads, path };
+  return { device, gpuJournal: gpuJournal(), exact, threads, path };
+}
+
+/** Beside the server's state: commands, jobs and the server learn from each other's crashes. */
+export function gpuJournal(): CrashJournal {
+  return new CrashJournal(join(stateFolder(process.env, process.platform, homedir()), 'gpu'));
 }
 
 /** Says on stderr what the user did not ask for, such as a move from a lost GPU to the CPU. */

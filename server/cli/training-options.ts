@@ -11,6 +11,7 @@ import { OneBitError } from '../protocol/error.ts';
 import { defaultRunFolder } from '../protocol/job.ts';
 import type { OptimizerRecipe } from '../protocol/recipe.ts';
 import { trainingBackendSchema } from '../protocol/training-backend.ts';
+import { gpuJournal } from './engine-options.ts';
 import { integer, number } from './arguments.ts';
 
 /** What `train` and `distill` have in common beside the recipe, as commander parses it. */
@@ -193,9 +194,9 @@ export async function startBackend(args: TrainingArguments, run: string): Promis
   const { chooseBackend } = await import('../distill/backend/choose-backend.ts');
   const before = await RunFolder.backendOf(run);
   const kept = args.backend === 'auto' ? before?.option : undefined;
-  const chosen = await chooseBackend(kept ?? args.backend).catch((error: unknown) => {
+  const chosen = await chooseBackend(kept ?? args.backend, gpuJournal()).catch((error: unknown) => {
     if (kept === undefined) throw error;
-    return chooseBackend('auto');
+    return chooseBackend('auto', gpuJournal());
   });
   const lines = [`trains on ${[`${chosen.description}.`, ...chosen.reasons].join(' ')}`];
   if (chosen.notice !== undefined) lines.push(chosen.notice);

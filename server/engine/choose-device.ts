@@ -1,3 +1,4 @@
+import { searchForGpus, type CrashJournal } from '../gpu/crash-journal.ts';
 import { chooseAdapter, openAdapters, type ChosenAdapter, type GpuAdapterInfo } from '../gpu/adapters.ts';
 import type { Device } from '../protocol/device.ts';
 import { OneBitError } from '../protocol/error.ts';
@@ -9,9 +10,14 @@ export type DeviceChoice =
 /**
  * Chooses what a model runs on, before anything of it is read.
  * @param needBytes what the model is planned to take of the GPU's memory
+ * @param journal of processes that GPUs killed, which `auto` keeps off
  * @throws OneBitError for a GPU that was asked for: gpu-missing, or out-of-memory with both numbers
  */
-export async function chooseDevice(device: Device, needBytes: number): Promise<DeviceChoice> {
+export async function chooseDevice(
+  device: Device,
+  needBytes: number,
+  journal?: CrashJournal,
+): Promise<DeviceChoice> {
   if (device === 'cpu') return { kind: 'cpu', reason: undefined };
   if (device !== 'auto') {
     const chosen = await chooseAdapter(device);
@@ -24,16 +30,28 @@ export async function chooseDevice(device: Device, needBytes: number): Promise<D
     }
     return { kind: 'gpu', chosen, reason: `asked for with ${device}` };
   }
-  const hardware = await hardwareAdapters();
+  const crashed = journal?.avoid(searchForGpus);
+  if (crashed !== undefined) return { kind: 'cpu', reason: `auto: ${crashed}` };
+  const search = journal?.begin(searchForGpus);
+  const hardware = await hardwareAdapters().finally(() => search?.end());
   if (typeof hardware === 'string') return { kind: 'cpu', reason: `auto: ${hardware}` };
-  const shortages: string[] = [];
+  return firstThatServes(hardware, needBytes, journal);
+}
+
+/** The first GPU with enough memory that has killed nobody; else the CPU, and what was wrong with each. */
+export function firstThatServes(
+  hardware: ChosenAdapter[],
+  needBytes: number,
+  journal?: CrashJournal,
+): DeviceChoice {
+  const reasons: string[] = [];
   for (const chosen of hardware) {
-    const short = shortage(chosen.info, needBytes);
-    if (short === undefined)
+    const wrong = shortage(chosen.info, needBytes) ?? journal?.avoid(chosen.info);
+    if (wrong === undefined)
       return { kind: 'gpu', chosen, reason: 'auto: a hardware GPU with enough memory' };
-    shortages.push(short);
+    reasons.push(wrong);
   }
-  return { kind: 'cpu', reason: `auto: ${shortages.join('; ')}` };
+  return { kind: 'cpu', reason: `auto: ${reasons.join('; ')}` };
 }
 
 /** The hardware GPUs, or why there is none. */

@@ -1,3 +1,4 @@
+import type { CrashJournal } from '../gpu/crash-journal.ts';
 import type { Device } from '../protocol/device.ts';
 import type { MemoryReport } from '../protocol/memory.ts';
 import type { ModelConfig } from '../checkpoint/model-config.ts';
@@ -13,6 +14,8 @@ export interface EngineOptions {
   sequences?: number;
   /** Where it runs; default 'cpu'. The command line and the server ask for 'auto'. */
   device?: Device;
+  /** Where the use of GPUs is noted, so that `auto` keeps off one that killed a process. */
+  gpuJournal?: CrashJournal;
   /** Which CPU engine: 'native' fails without the addon, 'portable' is the TypeScript path; default: native if built. */
   path?: 'auto' | 'native' | 'portable';
 }

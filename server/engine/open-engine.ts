@@ -42,7 +42,7 @@ export async function openEngine(
     if (device !== 'cpu' && !(device === 'auto' && namesEngine)) {
       const openBackup = (_reason: string, signal: AbortSignal) =>
         openEngine(checkpoint.path, { ...options, device: 'cpu' }, { ...control, signal });
-      const request = { device, contextLength, sequences, exact, openBackup };
+      const request = { device, contextLength, sequences, exact, journal: options.gpuJournal, openBackup };
       const engine = await openOnGpu(checkpoint, request, control);
       if (!('reason' in engine)) return engine;
       ({ reason } = engine);

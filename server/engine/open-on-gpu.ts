@@ -1,4 +1,5 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.ts';
+import { searchForGpus, type CrashJournal } from '../gpu/crash-journal.ts';
 import { GpuDevice } from '../gpu/device.ts';
 import type { Device } from '../protocol/device.ts';
 import { asOneBitError, type ErrorCode } from '../protocol/error.ts';
@@ -15,6 +16,8 @@ export interface GpuRequest {
   sequences: number;
   /** f32 in the KV cache; fp16 otherwise. */
   exact: boolean;
+  /** Knows the GPUs that killed a process; `auto` keeps off them. */
+  journal?: CrashJournal;
   /** Loads the model on the CPU when the GPU is lost. */
   openBackup(reason: string, signal: AbortSignal): Promise<Engine>;
 }
@@ -51,18 +54,29 @@ const leavesToCpu: ReadonlySet<ErrorCode> = new Set([
 
 async function openOnDevice(
   checkpoint: Checkpoint,
-  { device, contextLength, sequences, exact, openBackup }: GpuRequest,
+  { device, contextLength, sequences, exact, journal, openBackup }: GpuRequest,
   { signal, onProgress, onNotice }: OpenControl,
 ): Promise<Engine | { reason: string }> {
   requireRunnable(checkpoint);
   const { totalBytes } = planGpuMemory(checkpoint.config, contextLength, sequences, exact);
-  const choice = await chooseDevice(device, totalBytes);
+  const choice = await chooseDevice(device, totalBytes, journal);
   if (choice.kind === 'cpu') return { reason: choice.reason ?? '' };
   const { reason } = choice;
-  const gpu = await GpuDevice.open(choice.chosen);
+  const use = journal?.begin(choice.chosen.info);
+  const gpu = await GpuDevice.open(choice.chosen).catch((error: unknown) => {
+    use?.end();
+    throw error;
+  });
+  const wasNamed = device !== 'auto';
+  void gpu.lost.then(({ reason }) => {
+    use?.end();
+    if (wasNamed && reason === 'destroyed') journal?.forgive(gpu.info);
+  });
   try {
     const options = { contextLength, sequences, exact, reason, ownsDevice: true };
     const engine = await WebGpuEngine.load(gpu, checkpoint, options, signal, onProgress);
+    use?.computes();
+    if (wasNamed) [gpu.info, searchForGpus].forEach((it) => journal?.forgive(it, 'opening'));
     return new FallbackEngine(engine, {
       reason,
       failed: gpu.failed,

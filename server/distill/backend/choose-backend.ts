@@ -1,4 +1,5 @@
-import { chooseAdapter } from '../../gpu/adapters.ts';
+import { chooseAdapter, type ChosenAdapter } from '../../gpu/adapters.ts';
+import { searchForGpus, type CrashJournal } from '../../gpu/crash-journal.ts';
 import { GpuDevice } from '../../gpu/device.ts';
 import { nativeAddon, nativeFailure } from '../../native/addon.ts';
 import { asOneBitError, OneBitError } from '../../protocol/error.ts';
@@ -29,20 +30,28 @@ const nothing = (): void => {};
  *
  * @param choice see trainingBackendSchema. `auto` takes the first that works of the CUDA backend with a GPU, WebGPU on a
  *   hardware adapter (never a software one), the native kernels, and plain JavaScript.
+ * @param journal of processes that GPUs killed, which `auto` keeps off
  * @throws OneBitError native-missing or gpu-missing where the one that was asked for by name does not work
  */
-export async function chooseBackend(choice = 'auto'): Promise<ChosenBackend> {
+export async function chooseBackend(choice = 'auto', journal?: CrashJournal): Promise<ChosenBackend> {
   if (choice === 'native') return useNative([]);
   if (choice === 'cpu') return useCpu([]);
   if (choice === 'tensorflow') return useTensorflow();
-  if (choice !== 'auto') return useWebgpu(choice, []);
+  if (choice !== 'auto') {
+    const adapter = await chooseAdapter(choice.replace(/^webgpu/, 'gpu'));
+    const chosen = await useWebgpu(adapter, [], journal);
+    journal?.forgive(adapter.info, 'opening');
+    return chosen;
+  }
 
   const reasons: string[] = [];
   const obstacle = cudaObstacle();
   if (obstacle === undefined) return useTensorflow();
   reasons.push(`${obstacle}.`);
   try {
-    return await useWebgpu('webgpu', reasons);
+    const adapter = await hardwareAdapter(journal);
+    if (typeof adapter !== 'string') return await useWebgpu(adapter, reasons, journal);
+    reasons.push(`${adapter}.`);
   } catch (error) {
     reasons.push(asOneBitError(error).message);
   }
@@ -76,13 +85,32 @@ async function useTensorflow(): Promise<ChosenBackend> {
   };
 }
 
-async function useWebgpu(choice: string, reasons: string[]): Promise<ChosenBackend> {
-  const gpu = await GpuDevice.open(await chooseAdapter(choice.replace(/^webgpu/, 'gpu')));
+/** The best hardware GPU, or why it is left alone. */
+async function hardwareAdapter(journal: CrashJournal | undefined): Promise<ChosenAdapter | string> {
+  const crashed = journal?.avoid(searchForGpus);
+  if (crashed !== undefined) return crashed;
+  const search = journal?.begin(searchForGpus);
+  const adapter = await chooseAdapter('gpu').finally(() => search?.end());
+  return journal?.avoid(adapter.info) ?? adapter;
+}
+
+async function useWebgpu(
+  adapter: ChosenAdapter,
+  reasons: string[],
+  journal: CrashJournal | undefined,
+): Promise<ChosenBackend> {
+  const use = journal?.begin(adapter.info);
+  const gpu = await GpuDevice.open(adapter).catch((error: unknown) => {
+    use?.end();
+    throw error;
+  });
+  void gpu.lost.then(() => use?.end());
   try {
     // Loaded here: tfjs's WebGPU backend is large, and needs the names that Dawn brings.
     const { registerWebgpuBackend } = await import('./webgpu/register-webgpu.ts');
     registerWebgpuBackend(gpu);
     await activate('webgpu');
+    use?.computes();
   } catch (error) {
     gpu.destroy();
     throw error;

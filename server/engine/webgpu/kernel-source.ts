@@ -32,14 +32,19 @@ export interface KernelVariant {
 }
 
 /**
- * What a device with these features gets. 1-bit products are bound by their instructions, and fp16 pairs halve
- * them; everything else is bound by memory or small, and stays f32.
+ * What a device with these features gets. fp16 pairs halve the instructions of 1-bit products, but move logits by twice
+ * what an fp16 cache does, and one sequence is bound by memory on nearly every card: they are made where
+ * ONEBIT_GPU_PRODUCTS=f16 asks for them. Everything else is bound by memory or small, and stays f32.
  */
-export function kernelVariant(features: ReadonlySet<OptionalFeature>, exact: boolean): KernelVariant {
+export function kernelVariant(
+  features: ReadonlySet<OptionalFeature>,
+  exact: boolean,
+  products = process.env.ONEBIT_GPU_PRODUCTS,
+): KernelVariant {
   return {
     subgroups: features.has('subgroups'),
     halfCache: !exact,
-    halfInputs: !exact && features.has('shader-f16'),
+    halfInputs: !exact && products === 'f16' && features.has('shader-f16'),
   };
 }
 
