@@ -49,11 +49,14 @@ async function run(flags: Flags): Promise<void> {
     // After the run: with what the KV cache and the working memory have come to.
     const memory = engine.memory();
     const { device, modelBytes } = memory;
+    // What one more token reads: every weight but the embedding's rows of other tokens, and the keys and values so far.
+    const decodeBytes = bytesADecodeStepReads(memory, flags.prefill + flags.decode / 2, engine.contextLength);
     if (flags.json === true) {
       const threads = nativeAddon()?.threads() ?? 1;
       const rssBytes = process.memoryUsage.rss();
+      const { path } = device;
       process.stdout.write(
-        `${JSON.stringify({ ...speed, threads, path: device.path, loadSeconds, modelBytes, rssBytes, memory })}\n`,
+        `${JSON.stringify({ ...speed, decodeBytes, threads, path, loadSeconds, modelBytes, rssBytes, memory })}\n`,
       );
       return;
     }
@@ -62,11 +65,21 @@ async function run(flags: Flags): Promise<void> {
     process.stdout.write(
       `${device.kind.toUpperCase()}: ${device.name}, ${device.path}${device.reason === undefined ? '' : ` (${device.reason})`}\n` +
         `model ${(modelBytes / 1e6).toFixed(1)} MB, loaded in ${loadSeconds.toFixed(1)} s\n` +
-        `prefill ${rate(speed.prefill)}\ndecode  ${rate(speed.decode)}\n${memoryTable(memory)}`,
+        `prefill ${rate(speed.prefill)}\ndecode  ${rate(speed.decode)}, reading ${(decodeBytes / 1e6).toFixed(1)} MB ` +
+        `each: ${((speed.decode.tokensPerSecond * decodeBytes) / 1e9).toFixed(2)} GB/s\n${memoryTable(memory)}`,
     );
   } finally {
     await engine.dispose();
   }
+}
+
+function bytesADecodeStepReads({ parts }: MemoryReport, positions: number, contextLength: number): number {
+  // A table that is the head as well is read whole.
+  const isTied = !parts.some(({ part }) => part === 'head');
+  return parts.reduce((sum, { part, bytes }) => {
+    if (part === 'kv-cache') return sum + (bytes * positions) / contextLength;
+    return part === 'scratch' || (part === 'embedding' && !isTied) ? sum : sum + bytes;
+  }, 0);
 }
 
 /** Bytes of each part, and what was planned for it where memory was planned before the load. */

@@ -1,4 +1,4 @@
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, TopLogits } from '../engine/engine.ts';
 import { throwIfCancelled, OneBitError } from '../protocol/error.ts';
 import type { OnProgress } from '../protocol/progress.ts';
 
@@ -42,12 +42,16 @@ export async function measureSpeed(
     for (let round = 0; round <= repeats; round++) {
       sequence.truncate(0);
       let start = performance.now();
-      let [logits] = await engine.forward([{ sequence, tokens: prompt, logits: 'last' }], signal);
+      // As greedy decoding does it: an engine that finds the likeliest token on its device gives no logits.
+      let top: TopLogits = { wanted: 1, ids: [], logits: [], logSumExp: 0 };
+      let [logits] = await engine.forward([{ sequence, tokens: prompt, logits: 'last', top }], signal);
       const prefillSeconds = (performance.now() - start) / 1000;
       start = performance.now();
       for (let i = 0; i < decode; i++) {
         throwIfCancelled(signal);
-        [logits] = await engine.forward([{ sequence, tokens: [best(logits)], logits: 'last' }], signal);
+        const tokens = [top.ids[0] ?? best(logits)];
+        top = { ...top, ids: [] };
+        [logits] = await engine.forward([{ sequence, tokens, logits: 'last', top }], signal);
       }
       const decodeSeconds = (performance.now() - start) / 1000;
       onProgress?.({ phase: 'measure', done: round + 1, total: repeats + 1, unit: 'steps' });
