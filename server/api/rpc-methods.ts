@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { inspectLayers } from '../inspect/layers.ts';
-import { inspectSigns } from '../inspect/signs.ts';
+import { inspectTile } from '../inspect/tile.ts';
 import { resolveSpec } from '../jobs/job-command.ts';
 import { exportJob } from '../jobs/export-job.ts';
 import type { JobQueue } from '../jobs/job-queue.ts';
@@ -10,7 +10,7 @@ import { chatCountParamsSchema, chatParamsSchema } from '../protocol/chat.ts';
 import { completionParamsSchema } from '../protocol/completion.ts';
 import { jobCurvesParamsSchema } from '../protocol/curves.ts';
 import { OneBitError } from '../protocol/error.ts';
-import { inspectLayersParamsSchema, inspectSignsParamsSchema } from '../protocol/inspect.ts';
+import { inspectLayersParamsSchema, inspectTileParamsSchema } from '../protocol/inspect.ts';
 import { jobExportParamsSchema } from '../protocol/job-export.ts';
 import { jobSpecSchema } from '../protocol/job.ts';
 import { memoryPlanParamsSchema } from '../protocol/memory.ts';
@@ -131,19 +131,22 @@ export const methods: MethodTable = {
     return exportJob(job, metrics, format);
   }),
   'inspect/layers': method(inspectLayersParamsSchema, async (params, { models, allowed }, caller, signal) => {
-    await allowed.check(reads({ model: params.model, teacher: params.teacher }), caller.folders);
-    const model = await models.describe(params.model);
-    const teacher = params.teacher === undefined ? undefined : await models.describe(params.teacher);
-    const result = await inspectLayers(model.path, {
-      teacher: teacher?.path,
+    const { id, model, teacher, other } = params;
+    await allowed.check(reads({ model, teacher, other }), caller.folders);
+    const described = await models.describe(model);
+    const result = await inspectLayers(described.path, {
+      teacher: await pathOf(models, teacher),
+      other: await pathOf(models, other),
       signal,
-      onProgress: (progress) => caller.notify('inspect/progress', { id: params.id, progress }),
+      onProgress: (progress) => caller.notify('inspect/progress', { id, progress }),
     });
-    return { ...result, model: model.id, teacher: params.teacher };
+    return { ...result, model: described.id, teacher, other };
   }),
-  'inspect/signs': method(inspectSignsParamsSchema, async (params, { models, allowed }, caller, signal) => {
-    await allowed.check(reads({ model: params.model }), caller.folders);
-    return inspectSigns({ ...params, model: (await models.describe(params.model)).path }, { signal });
+  'inspect/tile': method(inspectTileParamsSchema, async (params, { models, allowed }, caller, signal) => {
+    const { model, against } = params;
+    await allowed.check(reads({ model, against }), caller.folders);
+    const { path } = await models.describe(model);
+    return inspectTile({ ...params, model: path, against: await pathOf(models, against) }, { signal });
   }),
   tokenize: method(tokenizeParamsSchema, ({ text }, { host }, _caller, signal) =>
     host.use(async ({ tokenizer, path }) => {
@@ -163,6 +166,11 @@ export const methods: MethodTable = {
     return {};
   }),
 };
+
+/** Where a model lies that a request may leave out. */
+async function pathOf(models: KnownModels, model: string | undefined): Promise<string | undefined> {
+  return model === undefined ? undefined : (await models.describe(model)).path;
+}
 
 /** The paths that a request reads, by its fields. */
 function reads(fields: Record<string, string | undefined>): NamedPath[] {

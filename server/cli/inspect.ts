@@ -35,8 +35,8 @@ function asText(layers: LayerStatistics[]): string {
     share(layer.positiveShare),
     spread(layer.g),
     spread(layer.h),
-    layer.relativeError === undefined ? '' : layer.relativeError.toFixed(4),
-    share(layer.signAgreement),
+    layer.teacher === undefined ? '' : layer.teacher.relativeError.toFixed(4),
+    share(layer.teacher?.signAgreement),
   ]);
   // Without a teacher the last two columns would be empty.
   const columns = head.map((_, c) => c).filter((c) => rows.some((row) => row[c] !== ''));

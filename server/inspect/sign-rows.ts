@@ -5,6 +5,7 @@ import { widenFloats } from '../checkpoint/float-conversion.ts';
 import { projections, type Projection } from '../checkpoint/model-config.ts';
 import { packSigns } from '../checkpoint/sign-packing.ts';
 import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
+import type { FloatRows } from '../svid/float-rows.ts';
 
 /** One of the seven linears of a block. */
 export interface MatrixName {
@@ -60,6 +61,13 @@ export class MatrixRows {
     const values = new Float32Array((last - first) * this.columns);
     widenFloats(await this.bytes(first, last, signal), dtype, values);
     return values;
+  }
+
+  /** The whole matrix as it is stored; of a model whose weights are floats. */
+  async stored(signal?: AbortSignal): Promise<FloatRows> {
+    const { dtype, name } = this.info;
+    if (!isFloatDtype(dtype)) throw new OneBitError('internal', `${name} is ${dtype}, not floats.`);
+    return { bytes: await this.bytes(0, this.rows, signal), dtype };
   }
 
   /** Calls `visit` for one block of rows after another; lets the event loop breathe in between. */

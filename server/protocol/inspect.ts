@@ -1,9 +1,14 @@
 import { z } from './schema.ts';
 import type { Progress } from './progress.ts';
 
+const path = z.string().min(1).max(4096);
+/** Chosen by the client; names a request in `inspect/progress`. */
+const requestId = z.string().min(1).max(100);
+const matrixName = z.string().min(1).max(300);
+
 const distribution = z.object({ mean: z.number(), std: z.number(), min: z.number(), max: z.number() });
 
-/** Statistics of one 1-bit matrix. */
+/** Statistics of one 1-bit matrix W ≈ S ⊙ (h gᵀ), S `[rows = out, columns = in]`. Formulas: docs/inspect.md. */
 export const layerStatisticsSchema = z.object({
   /** e.g. model.layers.0.self_attn.q_proj */
   name: z.string(),
@@ -13,53 +18,97 @@ export const layerStatisticsSchema = z.object({
   columns: z.number(),
   /** Share of +1 among the signs, 0..1. */
   positiveShare: z.number(),
+  /** Of the share of +1, row by row and column by column. */
+  rowBalance: distribution,
+  columnBalance: distribution,
+  /** `[columns]` */
   g: distribution,
+  /** `[rows]` */
   h: distribution,
-  /** ‖W − S ⊙ (h gᵀ)‖ / ‖W‖ against the teacher, when one was given. */
-  relativeError: z.number().optional(),
-  /** Share of signs equal to the teacher's, when one was given. */
-  signAgreement: z.number().optional(),
+  /** Input channels whose |g| is over 4 times the median |g| of the matrix: at most 32, largest first. */
+  outlierInputs: z.array(z.object({ channel: z.number(), ratio: z.number() })),
+  /** Of a checkpoint of the training kind: share of its latent weights with |w| under 5 % of their root mean square. */
+  nearZeroShare: z.number().optional(),
+  /** Against the teacher's W, when one was given. */
+  teacher: z
+    .object({
+      /** ‖W − S ⊙ (h gᵀ)‖ / ‖W‖ */
+      relativeError: z.number(),
+      /** ⟨W, S ⊙ (h gᵀ)⟩ / (‖W‖ ‖S ⊙ (h gᵀ)‖) */
+      cosine: z.number(),
+      /** Share of signs equal to the teacher's. */
+      signAgreement: z.number(),
+      /** σ₁² / ‖W‖² of |W|: the share of its energy in the first singular value. */
+      energyShare: z.number(),
+    })
+    .optional(),
+  /** Against another 1-bit checkpoint of the same shape, when one was given. */
+  other: z
+    .object({
+      signAgreement: z.number(),
+      /** ‖g − g′‖ / ‖g′‖ */
+      gChange: z.number(),
+      /** ‖h − h′‖ / ‖h′‖ */
+      hChange: z.number(),
+    })
+    .optional(),
 });
 export type LayerStatistics = z.infer<typeof layerStatisticsSchema>;
 
 /** `inspect/layers`: sends `inspect/progress`, then answers. */
 export const inspectLayersParamsSchema = z.object({
-  /** Chosen by the client; names this request in `inspect/progress`. */
-  id: z.string().min(1).max(100),
-  model: z.string().min(1).max(4096),
-  teacher: z.string().min(1).max(4096).optional(),
+  id: requestId,
+  model: path,
+  teacher: path.optional(),
+  other: path.optional(),
 });
 export type InspectLayersParams = z.infer<typeof inspectLayersParamsSchema>;
 
 export const inspectLayersResultSchema = z.object({
   model: z.string(),
   teacher: z.string().optional(),
+  other: z.string().optional(),
   layers: z.array(layerStatisticsSchema),
+  /**
+   * Input channels that are outliers in two or more matrices that read the same kind of input (the normed hidden state,
+   * the attention's output, or the FFN's inner state), most often first, at most 64.
+   */
+  recurringOutliers: z.array(
+    z.object({ columns: z.number(), channel: z.number(), matrices: z.array(z.string()) }),
+  ),
+  /** Answered from the cache. */
+  cached: z.boolean(),
 });
 export type InspectLayersResult = z.infer<typeof inspectLayersResultSchema>;
 
-/** Layers read so far by the request of that id. */
+/** How far the request of that id is. */
 export interface InspectProgress {
   id: string;
   progress: Progress;
 }
 
-/** `inspect/signs`: a picture of part of a sign matrix. Each cell is the mean sign (−1..1) of a block. */
-export const inspectSignsParamsSchema = z.object({
-  model: z.string().min(1).max(4096),
-  name: z.string().min(1).max(300),
-  row: z.number().int().min(0).default(0),
-  column: z.number().int().min(0).default(0),
-  rows: z.number().int().min(1),
-  columns: z.number().int().min(1),
-  /** Cells of the picture, at most 512 × 512. */
-  height: z.number().int().min(1).max(512),
-  width: z.number().int().min(1).max(512),
+/**
+ * `inspect/tile`: up to 256 × 256 cells of the picture of a sign matrix. At level n a cell is the mean sign of
+ * 2ⁿ × 2ⁿ signs (level 0: single signs; cells at the right and lower edge may be of fewer). With `against` (1-bit or
+ * full-precision, of the same shape): the share of signs that differ.
+ */
+export const inspectTileParamsSchema = z.object({
+  model: path,
+  name: matrixName,
+  level: z.number().int().min(0).max(16),
+  /** Tile along the columns, and along the rows. */
+  x: z.number().int().min(0),
+  y: z.number().int().min(0),
+  against: path.optional(),
 });
-export type InspectSignsParams = z.input<typeof inspectSignsParamsSchema>;
-export const inspectSignsResultSchema = z.object({
-  height: z.number(),
+export type InspectTileParams = z.infer<typeof inspectTileParamsSchema>;
+export const inspectTileResultSchema = z.object({
   width: z.number(),
-  /** row-major */ cells: z.array(z.number()),
+  height: z.number(),
+  /** Base64 of int8 `[height, width]`: round(127 × mean sign), or round(127 × share that differs). */
+  cells: z.string(),
 });
-export type InspectSignsResult = z.infer<typeof inspectSignsResultSchema>;
+export type InspectTileResult = z.infer<typeof inspectTileResultSchema>;
+
+/** Cells of a tile along each side. */
+export const tileSize = 256;

@@ -4,8 +4,8 @@ import type {
   InspectLayersParams,
   InspectLayersResult,
   InspectProgress,
-  InspectSignsParams,
-  InspectSignsResult,
+  InspectTileParams,
+  InspectTileResult,
 } from './inspect.ts';
 import type { Job, JobProgress, JobSpec } from './job.ts';
 import type { JobCurves, JobCurvesParams } from './curves.ts';
@@ -39,7 +39,7 @@ export interface Requests {
   'job/curves': { params: JobCurvesParams; result: JobCurves };
   'job/export': { params: JobExportParams; result: JobExport };
   'inspect/layers': { params: InspectLayersParams; result: InspectLayersResult };
-  'inspect/signs': { params: InspectSignsParams; result: InspectSignsResult };
+  'inspect/tile': { params: InspectTileParams; result: InspectTileResult };
   tokenize: { params: { text: string }; result: { ids: number[] } };
   'memory/read': { params: Record<string, never>; result: ServerMemory };
   'memory/plan': { params: MemoryPlanParams; result: MemoryPlan };
@@ -75,7 +75,7 @@ export interface ServerMemory {
 }
 
 /** Raised when a message changes its meaning. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 /** Folders and files that `folders/set` takes at most. */
 export const maxFolders = 512;

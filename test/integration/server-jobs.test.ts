@@ -95,10 +95,10 @@ describe('jobs', () => {
     expect(layers).toHaveLength(14);
     const each = Array.from({ length: 14 }, (_, i) => i + 1);
     expect(read).toEqual({ first: each, second: each });
-    expect(layers.every(({ signAgreement }) => signAgreement === 1)).toBe(true);
+    expect(layers.every(({ teacher }) => teacher?.signAgreement === 1)).toBe(true);
     const { name, rows, columns } = layers[0] as (typeof layers)[0];
-    const area = { row: 0, column: 0, rows, columns, height: 8, width: 8 };
-    expect((await client.request('inspect/signs', { model: target, name, ...area })).cells).toHaveLength(64);
+    const tile = { model: target, name, level: 0, x: 0, y: 0 };
+    expect(await client.request('inspect/tile', tile)).toMatchObject({ height: rows, width: columns });
   });
 
   it('compare models, with the report in the job’s folder', async () => {

@@ -40,8 +40,7 @@ beforeAll(async () => {
 afterAll(cleanUp);
 
 const refused = { code: 'not-allowed' };
-const area = { rows: 8, columns: 8, height: 1, width: 1 };
-const layer = 'model.layers.0.self_attn.q_proj';
+const tile = { name: 'model.layers.0.self_attn.q_proj', level: 0, x: 0, y: 0 };
 
 async function withClient(
   folders: readonly string[],
@@ -68,9 +67,13 @@ describe('paths that a client names', () => {
       await expect(
         client.request('inspect/layers', { id: 'i', model: inside.model, teacher }),
       ).rejects.toMatchObject(refused);
-      await expect(client.request('inspect/signs', { model, name: layer, ...area })).rejects.toMatchObject(
-        refused,
-      );
+      await expect(
+        client.request('inspect/layers', { id: 'i', model: inside.model, other: model }),
+      ).rejects.toMatchObject(refused);
+      await expect(client.request('inspect/tile', { model, ...tile })).rejects.toMatchObject(refused);
+      await expect(
+        client.request('inspect/tile', { model: inside.model, against: model, ...tile }),
+      ).rejects.toMatchObject(refused);
       const text = join(elsewhere, 'text.txt');
       const specs: [string, JobSpec][] = [
         ['model', { kind: 'quantize', model: teacher, output }],
@@ -103,7 +106,7 @@ describe('paths that a client names', () => {
       expect(await client.request('model/load', { model })).toMatchObject({ state: 'ready' });
       const { layers } = await client.request('inspect/layers', { id: 'i', model });
       expect(layers.length).toBeGreaterThan(0);
-      expect((await client.request('inspect/signs', { model, name: layer, ...area })).cells).toHaveLength(1);
+      expect((await client.request('inspect/tile', { model, ...tile })).cells).not.toBe('');
       const output = join(workspace, 'quantized');
       const spec = { kind: 'quantize' as const, model: join(workspace, 'teacher'), output };
       const { id } = await client.request('job/start', spec);

@@ -85,9 +85,9 @@ it('onebit quantize, with and without the native kernels, then inspect', async (
   );
   expect(layers.map(({ name }) => name)).toEqual(report.layers.map(({ name }) => name));
   layers.forEach((layer, i) => {
-    expect(layer.signAgreement).toBe(1);
+    expect(layer.teacher?.signAgreement).toBe(1);
     // The report is of g and h before they are rounded to f16.
-    expect(layer.relativeError).toBeCloseTo(report.layers[i]?.relativeError ?? NaN, 4);
+    expect(layer.teacher?.relativeError).toBeCloseTo(report.layers[i]?.relativeError ?? NaN, 4);
   });
   const table = (await onebit(['inspect', '--model', native])).stdout.trimEnd().split('\n');
   expect(table).toHaveLength(layers.length + 1);

@@ -57,8 +57,9 @@ const withTeacher: LayerColumn[] = [
     description: 'Reconstruction error against the teacher: ‖W − S ⊙ (h gᵀ)‖ ÷ ‖W‖',
     numeric: true,
     track: narrow,
-    key: (layer) => layer.relativeError,
-    text: (layer) => (layer.relativeError === undefined ? none : formatStatistic(layer.relativeError)),
+    key: (layer) => layer.teacher?.relativeError,
+    text: (layer) =>
+      layer.teacher?.relativeError === undefined ? none : formatStatistic(layer.teacher?.relativeError),
   },
   {
     id: 'signAgreement',
@@ -66,17 +67,16 @@ const withTeacher: LayerColumn[] = [
     description: "Share of signs equal to the teacher's",
     numeric: true,
     track: narrow,
-    key: (layer) => layer.signAgreement,
-    text: (layer) => (layer.signAgreement === undefined ? none : formatPercent(layer.signAgreement, 2)),
+    key: (layer) => layer.teacher?.signAgreement,
+    text: (layer) =>
+      layer.teacher?.signAgreement === undefined ? none : formatPercent(layer.teacher?.signAgreement, 2),
   },
 ];
 
 /** The columns for a result; those about the teacher only where one was given. */
 export function layerColumns(result: InspectLayersResult): LayerColumn[] {
   const order = new Map(result.layers.map((layer, i) => [layer.name, i]));
-  const compared = result.layers.some(
-    (layer) => layer.relativeError !== undefined || layer.signAgreement !== undefined,
-  );
+  const compared = result.layers.some((layer) => layer.teacher !== undefined);
   return [
     {
       id: 'name',
@@ -145,9 +145,9 @@ export function layersSummary(layers: LayerStatistics[]): string {
     `${formatInteger(weights)} signs`,
     `${formatPercent(mean((layer) => layer.positiveShare) ?? NaN, 2)} are +1`,
   ];
-  const error = mean((layer) => layer.relativeError);
+  const error = mean((layer) => layer.teacher?.relativeError);
   if (error !== undefined) parts.push(`mean error ${formatStatistic(error)}`);
-  const agreement = mean((layer) => layer.signAgreement);
+  const agreement = mean((layer) => layer.teacher?.signAgreement);
   if (agreement !== undefined) parts.push(`${formatPercent(agreement, 2)} as in the teacher`);
   return parts.join(' · ');
 }

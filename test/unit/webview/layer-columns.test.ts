@@ -10,18 +10,26 @@ function layer(name: string, more: Partial<LayerStatistics> = {}): LayerStatisti
     rows: 8,
     columns: 8,
     positiveShare: 0.5,
+    rowBalance: { mean: 0.5, std: 0, min: 0.5, max: 0.5 },
+    columnBalance: { mean: 0.5, std: 0, min: 0.5, max: 0.5 },
+    outlierInputs: [],
     g: { mean: 1, std: 0, min: 1, max: 1 },
     h: { mean: 1, std: 0, min: 1, max: 1 },
     ...more,
   };
 }
 
+const compared = (relativeError: number) => ({
+  teacher: { relativeError, cosine: 0.8, signAgreement: 0.9, energyShare: 0.6 },
+});
+
 const layers = [
-  layer('model.layers.2.mlp.up_proj', { positiveShare: 0.52, rows: 16, relativeError: 0.5 }),
-  layer('model.layers.10.mlp.up_proj', { positiveShare: 0.48, relativeError: undefined }),
-  layer('model.layers.11.mlp.up_proj', { positiveShare: 0.5, relativeError: 0.7 }),
+  layer('model.layers.2.mlp.up_proj', { positiveShare: 0.52, rows: 16, ...compared(0.5) }),
+  layer('model.layers.10.mlp.up_proj', { positiveShare: 0.48 }),
+  layer('model.layers.11.mlp.up_proj', { positiveShare: 0.5, ...compared(0.7) }),
 ];
-const result: InspectLayersResult = { model: 'm', teacher: 't', layers };
+const rest = { recurringOutliers: [], cached: false };
+const result: InspectLayersResult = { model: 'm', teacher: 't', layers, ...rest };
 const columns = layerColumns(result);
 const names = (sorted: LayerStatistics[]) => sorted.map((one) => one.name.split('.')[2]);
 
@@ -73,7 +81,7 @@ describe('sorting the layers', () => {
 
 describe('the columns', () => {
   it('speak of the teacher only when there was one', () => {
-    const plain = layerColumns({ model: 'm', layers: [layer('model.layers.0.mlp.up_proj')] });
+    const plain = layerColumns({ model: 'm', layers: [layer('model.layers.0.mlp.up_proj')], ...rest });
     expect(plain.map((column) => column.id)).not.toContain('relativeError');
     expect(columns.map((column) => column.id)).toContain('relativeError');
   });

@@ -75,7 +75,10 @@ describe('the state of the panel', () => {
       { type: 'inspecting', inspecting: { id: 'i', model: 'm' } },
     );
     expect(state.layersError).toBeUndefined();
-    state = reduce(state, { type: 'layers', layers: { model: 'm', layers: [] } });
+    state = reduce(state, {
+      type: 'layers',
+      layers: { model: 'm', layers: [], recurringOutliers: [], cached: false },
+    });
     expect([state.inspecting, state.layers?.model]).toEqual([undefined, 'm']);
   });
 });

@@ -26,9 +26,27 @@ export function layers(count: number, compared: boolean): InspectLayersResult {
         positiveShare: 0.5 + 0.0021 * wave,
         g: { mean: 0.118 + 0.01 * wave, std: 0.021 + 0.002 * wave, min: 0.0041, max: 0.61 + 0.1 * wave },
         h: { mean: 0.131 - 0.01 * wave, std: 0.034 - 0.003 * wave, min: 0.0009, max: 0.82 - 0.2 * wave },
-        ...(compared ? { relativeError: 0.59 + 0.02 * wave, signAgreement: 0.93 + 0.03 * wave } : {}),
+        rowBalance: { mean: 0.5 + 0.0021 * wave, std: 0.008, min: 0.47, max: 0.53 },
+        columnBalance: { mean: 0.5 + 0.0021 * wave, std: 0.006, min: 0.48, max: 0.52 },
+        outlierInputs: wave > 0.9 ? [{ channel: 5, ratio: 5 + wave }] : [],
+        ...(compared
+          ? {
+              teacher: {
+                relativeError: 0.59 + 0.02 * wave,
+                cosine: 0.8 - 0.01 * wave,
+                signAgreement: 0.93 + 0.03 * wave,
+                energyShare: 0.63 + 0.02 * wave,
+              },
+            }
+          : {}),
       });
     });
   }
-  return { model: llama.id, layers: made, ...(compared ? { teacher: teacher.path } : {}) };
+  return {
+    model: llama.id,
+    layers: made,
+    recurringOutliers: [],
+    cached: false,
+    ...(compared ? { teacher: teacher.path } : {}),
+  };
 }

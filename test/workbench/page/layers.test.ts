@@ -34,8 +34,8 @@ describe('the layers', () => {
       'layers.0.self_attn.q_proj',
       '4,096 × 4,096',
       `${((first?.positiveShare ?? 0) * 100).toFixed(2)}%`,
-      first?.relativeError?.toPrecision(4),
-      `${((first?.signAgreement ?? 0) * 100).toFixed(2)}%`,
+      first?.teacher?.relativeError.toPrecision(4),
+      `${((first?.teacher?.signAgreement ?? 0) * 100).toFixed(2)}%`,
       ...[first?.g, first?.h].flatMap((d) =>
         [d?.mean, d?.std, d?.min, d?.max].map((value) => value?.toPrecision(4)),
       ),
@@ -45,7 +45,9 @@ describe('the layers', () => {
   test('are sorted by a click or by the keyboard, and stay so after a reload', async () => {
     const { page, kept } = await panel(shown);
     const header = page.locator('vscode-data-grid-cell[cell-type="columnheader"]', { hasText: 'Error' });
-    const errors = shown.layers.layers.map((layer) => layer.relativeError ?? NaN).sort((a, b) => a - b);
+    const errors = shown.layers.layers
+      .map((layer) => layer.teacher?.relativeError ?? NaN)
+      .sort((a, b) => a - b);
     const asText = (values: number[]) => values.map((value) => value.toPrecision(4));
     await header.click();
     await expect.poll(() => column(page, 3, 21)).toEqual(asText(errors));
