@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { EngineOptions } from '../engine/engine.ts';
+import type { EngineOptions, HeadBits } from '../engine/engine.ts';
 import { CrashJournal } from '../gpu/crash-journal.ts';
 import { deviceSchema, type Device } from '../protocol/device.ts';
 import { stateFolder } from '../protocol/discovery.ts';
@@ -11,6 +11,7 @@ export interface KernelFlags {
   exact?: boolean;
   threads?: number;
   path: 'auto' | 'native' | 'portable';
+  headBits?: HeadBits;
   device: Device;
 }
 
@@ -28,6 +29,11 @@ export function withKernelOptions(command: Command, defaultDevice: Device = 'aut
       defaultDevice,
     )
     .option('--exact', 'f32 activations instead of integers: slower, for comparison')
+    .option(
+      '--head-bits <n>',
+      "8 or 16 bits a weight in the CPU's lm_head; default: 8 for 1-bit models",
+      headBits,
+    )
     .option('--threads <n>', 'threads; default: one a core', integer(1, 1024))
     .addOption(
       new Option('--path <path>', 'which CPU engine').choices(['auto', 'native', 'portable']).default('auto'),
@@ -47,8 +53,8 @@ export function engineOptions({ context, ...flags }: EngineFlags): EngineOptions
   return { ...kernelOptions(flags), contextLength: context };
 }
 
-export function kernelOptions({ device, exact, threads, path }: KernelFlags): EngineOptions {
-  return { device, gpuJournal: gpuJournal(), exact, threads, path };
+export function kernelOptions({ device, exact, threads, path, headBits }: KernelFlags): EngineOptions {
+  return { device, gpuJournal: gpuJournal(), exact, threads, path, headBits };
 }
 
 /** Beside the server's state: commands, jobs and the server learn from each other's crashes. */
@@ -59,6 +65,12 @@ export function gpuJournal(): CrashJournal {
 /** Says on stderr what the user did not ask for, such as a move from a lost GPU to the CPU. */
 export function printNotice(message: string): void {
   process.stderr.write(`onebit: ${message}\n`);
+}
+
+function headBits(text: string): HeadBits {
+  if (text === '8') return 8;
+  if (text === '16') return 16;
+  throw new InvalidArgumentError('8 and 16 are possible.');
 }
 
 function device(text: string): Device {

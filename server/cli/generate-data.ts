@@ -40,10 +40,10 @@ async function run(flags: Flags): Promise<void> {
   // Loaded here: most commands need neither.
   const { writeTeacherText } = await import('../distill/data/teacher-text.ts');
   const { SampleFile } = await import('../distill/data/sample-file.ts');
-  const { model, device, threads, path, exact, restart, progress, json, ...text } = flags;
+  const { model, device, threads, path, exact, headBits, restart, progress, json, ...text } = flags;
   if (restart) await SampleFile.clear(text.output);
   const result = await writeTeacherText(
-    { ...text, model: modelFolder(model), engine: kernelOptions({ device, threads, path, exact }) },
+    { ...text, model: modelFolder(model), engine: kernelOptions({ device, threads, path, exact, headBits }) },
     { signal, onProgress: progressOutput(progress), onNotice: printNotice },
   );
   process.stdout.write(

@@ -3,6 +3,9 @@ import type { Device } from '../protocol/device.ts';
 import type { MemoryReport } from '../protocol/memory.ts';
 import type { ModelConfig } from '../checkpoint/model-config.ts';
 
+/** See EngineOptions.headBits. */
+export type HeadBits = 8 | 16;
+
 export interface EngineOptions {
   /** Positions a sequence may hold; the model's maximum if absent. */
   contextLength?: number;
@@ -10,6 +13,11 @@ export interface EngineOptions {
   threads?: number;
   /** f32 activations and KV cache: the reference path. Default: 1-bit products round activations to integers. */
   exact?: boolean;
+  /**
+   * Bits of a weight in the CPU's lm_head; 16: as the checkpoint has it. Default: 8 for a 1-bit model, 16 with `exact`
+   * and for full precision.
+   */
+  headBits?: HeadBits;
   /** Sequences that may be open at once. */
   sequences?: number;
   /** Where it runs; default 'cpu'. The command line and the server ask for 'auto'. */

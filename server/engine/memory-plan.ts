@@ -21,10 +21,6 @@ export function planMemory(engine: PlannedEngine, params: MemoryPlanParams): Mem
   const contextLength = params.contextLength ?? report.contextLength;
   const caches = cachesOf(engine, report.contextLength);
   const wanted = cachesOf(engine, contextLength);
-  // A tied head is the embedding's table, except on a GPU, which has a copy of its own for the head.
-  const headPart = report.parts.some(({ part, bytes }) => part === 'head' && bytes > 0)
-    ? 'head'
-    : 'embedding';
   const parts = report.parts.map(({ part, place, bytes }): MemoryPlan['parts'][number] => {
     if (part === 'kv-cache') {
       const { layers, kvHeads, headDim } = config;
@@ -37,17 +33,9 @@ export function planMemory(engine: PlannedEngine, params: MemoryPlanParams): Mem
         contextLength === report.contextLength ? undefined : 'rotary tables of 4 bytes × head size × tokens';
       return { part, place, nowBytes: bytes, plannedBytes: bytes - caches.scratch + wanted.scratch, how };
     }
-    if (part === headPart && params.headBits !== undefined) {
-      const { vocabSize, hiddenSize } = config;
-      const table = (vocabSize * hiddenSize * params.headBits) / 8;
-      const scales = params.headBits === 16 ? 0 : 2 * vocabSize;
-      const how =
-        `${vocabSize} × ${hiddenSize} × ${params.headBits / 8} bytes` +
-        (scales === 0 ? '' : ` + ${vocabSize} scales × 2 bytes`);
-      return { part, place, nowBytes: bytes, plannedBytes: table + scales, how };
-    }
     return { part, place, nowBytes: bytes, plannedBytes: bytes };
   });
+  if (params.headBits !== undefined) planHead(engine, params.headBits, parts);
   return {
     contextLength,
     headBits: params.headBits,
@@ -56,6 +44,27 @@ export function planMemory(engine: PlannedEngine, params: MemoryPlanParams): Mem
     nowBytes: parts.reduce((sum, part) => sum + part.nowBytes, 0),
     plannedBytes: parts.reduce((sum, part) => sum + part.plannedBytes, 0),
   };
+}
+
+/**
+ * The head with so many bits a weight. A tied one of 16 bits on a CPU is the embedding's table and takes nothing beside
+ * it; on a GPU, and in 8 bits, it is a copy of its own.
+ */
+function planHead({ config, report }: PlannedEngine, headBits: 8 | 16, parts: MemoryPlan['parts']): void {
+  const { vocabSize, hiddenSize, tieEmbeddings } = config;
+  const isTable = tieEmbeddings && headBits === 16 && report.device.kind === 'cpu';
+  const scales = headBits === 16 ? 0 : 4 * vocabSize;
+  const plannedBytes = isTable ? 0 : (vocabSize * hiddenSize * headBits) / 8 + scales;
+  const how = isTable
+    ? "the embedding's table serves as the head"
+    : `${vocabSize} × ${hiddenSize} × ${headBits / 8} bytes` +
+      (scales === 0 ? '' : ` + ${vocabSize} scales × 4 bytes`);
+  const head = parts.find(({ part }) => part === 'head');
+  if (head !== undefined) Object.assign(head, { plannedBytes, how });
+  else if (plannedBytes > 0) {
+    const place = report.device.kind === 'gpu' ? 'gpu' : 'ram';
+    parts.push({ part: 'head', place, nowBytes: 0, plannedBytes, how });
+  }
 }
 
 /** Bytes that depend on the context: full KV caches, and scratch. */

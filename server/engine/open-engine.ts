@@ -55,7 +55,7 @@ export async function openEngine(
     return await NativeEngine.load(
       addon,
       checkpoint,
-      { contextLength, sequences, exact, reason },
+      { contextLength, sequences, exact, headBits: options.headBits, reason },
       signal,
       onProgress,
     );

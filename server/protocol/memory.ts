@@ -42,7 +42,7 @@ export type MemoryReport = z.infer<typeof memoryReportSchema>;
 export const memoryPlanParamsSchema = z.object({
   /** Tokens; as loaded if absent. */
   contextLength: z.number().int().min(16).max(1_048_576).optional(),
-  /** 8: one byte a weight and an fp16 scale a row. As loaded if absent. */
+  /** 8: one byte a weight and an f32 scale a row. As loaded if absent. */
   headBits: z.union([z.literal(16), z.literal(8)]).optional(),
 });
 export type MemoryPlanParams = z.infer<typeof memoryPlanParamsSchema>;

@@ -9,6 +9,7 @@ import { openEngine } from '../../server/engine/open-engine.ts';
 export interface EngineJob {
   path: string;
   exact: boolean;
+  headBits: 8 | 16;
   /** Tokens of each forward call of one sequence; all logits of all calls are wanted. */
   calls: number[][];
 }
@@ -17,8 +18,8 @@ const [, , jobsFile = '', outputFile = ''] = process.argv;
 const jobs = JSON.parse(readFileSync(jobsFile, 'utf8')) as EngineJob[];
 const logits: Uint8Array[] = [];
 let isa = '';
-for (const { path, exact, calls } of jobs) {
-  const engine = await openEngine(path, { path: 'native', exact });
+for (const { path, exact, headBits, calls } of jobs) {
+  const engine = await openEngine(path, { path: 'native', exact, headBits });
   const sequence = engine.open();
   for (const tokens of calls) {
     for (const output of await engine.forward([{ sequence, tokens, logits: 'all' }])) {

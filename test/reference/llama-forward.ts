@@ -37,7 +37,8 @@ export class LlamaReference {
   private readonly finalNorm: Float64Array;
   private readonly blocks: Block[];
 
-  constructor(folder: string) {
+  /** @param options headBits 8: the lm_head's rows rounded to 255 values, with a scale a row */
+  constructor(folder: string, options: { headBits?: 8 | 16 } = {}) {
     const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, number> & {
       rope_parameters?: { rope_theta?: number };
     };
@@ -55,7 +56,8 @@ export class LlamaReference {
     this.normEps = config.rms_norm_eps ?? 1e-6;
     this.ropeTheta = config.rope_theta ?? config.rope_parameters?.rope_theta ?? 10000;
     this.embedding = tensors.get('model.embed_tokens.weight') ?? tensor('lm_head.weight');
-    this.head = tensors.get('lm_head.weight') ?? this.embedding;
+    const head = tensors.get('lm_head.weight') ?? this.embedding;
+    this.head = options.headBits === 8 ? roundRows(head) : head;
     this.vocabSize = this.head.shape[0] as number;
     this.finalNorm = tensor('model.norm.weight').values;
     this.blocks = Array.from({ length: config.num_hidden_layers as number }, (_, i) => {
@@ -223,4 +225,23 @@ function logSumExp(values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += Math.exp((values[i] as number) - max);
   return max + Math.log(sum);
+}
+
+/** Each row in units of its largest magnitude / 127, rounded to whole numbers. In f32, so that ties fall the same way. */
+function roundRows({ shape, values, ...tensor }: PlainTensor): PlainTensor {
+  const columns = shape[1] as number;
+  const rounded = Float64Array.from(values);
+  for (let start = 0; start < rounded.length; start += columns) {
+    const row = rounded.subarray(start, start + columns);
+    const largest = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    if (largest === 0) continue;
+    const inverse = Math.fround(127 / largest);
+    row.forEach((value, i) => {
+      const quotient = Math.fround(value * inverse);
+      const below = Math.floor(quotient);
+      const half = quotient - below - 0.5;
+      row[i] = ((half > 0 || (half === 0 && below % 2 !== 0) ? below + 1 : below) * largest) / 127;
+    });
+  }
+  return { ...tensor, shape, values: rounded };
 }

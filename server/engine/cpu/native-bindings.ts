@@ -46,6 +46,8 @@ export interface NativeModel {
     byteLength: number,
   ): Promise<LoadOutcome>;
   setVector(name: VectorName, layer: number, projection: number, values: Float32Array): void;
+  /** Goes on with the lm_head in 8 bits a weight and an f32 scale a row, once it or the tied embedding is loaded. */
+  roundHead(): Promise<'ok' | 'out-of-memory'>;
   /** Takes the scratch memory; to be called once everything is loaded. */
   prepare(): void;
   openCache(): number;

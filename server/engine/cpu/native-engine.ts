@@ -3,7 +3,7 @@ import { projections, projectionShape, type ModelConfig } from '../../checkpoint
 import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { MemoryReport } from '../../protocol/memory.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
-import type { Engine, EngineStep, Sequence } from '../engine.ts';
+import type { Engine, EngineStep, HeadBits, Sequence } from '../engine.ts';
 import { Exclusive } from '../exclusive.ts';
 import { cpuDevice, memoryReport } from '../memory-report.ts';
 import {
@@ -20,6 +20,7 @@ export interface NativeEngineOptions {
   contextLength: number;
   sequences: number;
   exact: boolean;
+  headBits?: HeadBits;
   /** Why the model runs on the CPU, for the memory report. */
   reason?: string;
 }
@@ -96,6 +97,8 @@ export class NativeEngine implements Engine {
     });
     try {
       await loadWeights(model, checkpoint, signal, onProgress);
+      const headBits = options.headBits ?? (options.exact || checkpoint.kind === 'full' ? 16 : 8);
+      if (headBits === 8 && (await model.roundHead()) !== 'ok') throw outOfMemory(checkpoint.path);
       model.prepare();
     } catch (error) {
       model.free();

@@ -103,6 +103,17 @@ class LoadWorker : public PromiseWorker {
   Napi::ObjectReference keep_;
 };
 
+class RoundHeadWorker : public PromiseWorker {
+ public:
+  using PromiseWorker::PromiseWorker;
+
+ protected:
+  const char* Work() override {
+    loaded_->model.RoundHead();
+    return "ok";
+  }
+};
+
 class ForwardWorker : public PromiseWorker {
  public:
   ForwardWorker(Napi::Env env, std::shared_ptr<Loaded> loaded, Napi::Array outputs)
@@ -133,6 +144,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
                                            {
                                                InstanceMethod<&NativeModel::LoadMatrix>("loadMatrix"),
                                                InstanceMethod<&NativeModel::SetVector>("setVector"),
+                                               InstanceMethod<&NativeModel::RoundHead>("roundHead"),
                                                InstanceMethod<&NativeModel::Prepare>("prepare"),
                                                InstanceMethod<&NativeModel::OpenCache>("openCache"),
                                                InstanceMethod<&NativeModel::CloseCache>("closeCache"),
@@ -217,6 +229,12 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     else if (name == "g") LinearAt(info[1], info[2]).g = std::move(copy);
     else if (name == "h") LinearAt(info[1], info[2]).h = std::move(copy);
     else LinearAt(info[1], info[2]).bias = std::move(copy);
+  }
+
+  // roundHead(): the lm_head in 8 bits a weight, once it (or the tied embedding) is loaded.
+  Napi::Value RoundHead(const Napi::CallbackInfo& info) {
+    if (Get().model.Head().out == 0) throw Napi::Error::New(info.Env(), "There is no head.");
+    return (new RoundHeadWorker(info.Env(), loaded_))->Start();
   }
 
   // prepare(): takes the scratch memory, once everything is loaded.
@@ -304,7 +322,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     set("values", values);
     set("weights", weights);
     set("embedding", static_cast<double>(model.embedding.storage.size()));
-    set("head", static_cast<double>(model.head.storage.size()));
+    set("head", static_cast<double>(model.head.storage.size()) + static_cast<double>(model.byte_head.bytes()));
     set("norms", norms);
     set("scratch", rope + scratch);
     set("cachePosition", static_cast<double>(KvCache::BytesPerPosition(model.shape)));

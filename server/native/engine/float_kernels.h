@@ -98,6 +98,40 @@ struct FloatKernels {
     }
   }
 
+  // One group of rows and T tokens; each sum goes through the columns in order, whatever T is.
+  template <int T>
+  static inline void ByteGroup(const int8_t* w, const float* scales, int rows, int steps, const float* x,
+                               int64_t x_stride, float* const* y, int row) {
+    F sum[kByteRows][T];
+    ONEBIT_UNROLL for (int r = 0; r < kByteRows; r++) ONEBIT_UNROLL for (int t = 0; t < T; t++) sum[r][t] = S::Set(0.0f);
+    for (int s = 0; s < steps; s++, w += kByteRows * kByteColumns) {
+      ONEBIT_UNROLL for (int c = 0; c < kByteColumns; c += kWidth) {
+        F weight[kByteRows];
+        ONEBIT_UNROLL for (int r = 0; r < kByteRows; r++) weight[r] = S::LoadWeight(I8Weight(), w + r * kByteColumns + c);
+        ONEBIT_UNROLL for (int t = 0; t < T; t++) {
+          const F input = S::Load(x + t * x_stride + s * kByteColumns + c);
+          ONEBIT_UNROLL for (int r = 0; r < kByteRows; r++) sum[r][t] = S::Fma(weight[r], input, sum[r][t]);
+        }
+      }
+    }
+    ONEBIT_UNROLL for (int r = 0; r < kByteRows; r++) {
+      if (r >= rows) break;
+      ONEBIT_UNROLL for (int t = 0; t < T; t++) y[t][row + r] = scales[r] * S::Sum(sum[r][t]);
+    }
+  }
+
+  static void ByteRows(const int8_t* w, const float* scales, int rows, int columns, const float* x, int64_t x_stride,
+                       int tokens, float* const* y) {
+    const int steps = (columns + kByteColumns - 1) / kByteColumns;
+    for (int row = 0; row < rows; row += kByteRows, w += steps * kByteRows * kByteColumns) {
+      int t = 0;
+      for (; t + S::kTileTokens <= tokens; t += S::kTileTokens) {
+        ByteGroup<S::kTileTokens>(w, scales + row, rows - row, steps, x + t * x_stride, x_stride, y + t, row);
+      }
+      for (; t < tokens; t++) ByteGroup<1>(w, scales + row, rows - row, steps, x + t * x_stride, x_stride, y + t, row);
+    }
+  }
+
   template <class W>
   static void Widen(const void* weights, int64_t n, float* y) {
     const auto* w = static_cast<const typename W::Stored*>(weights);
@@ -325,6 +359,7 @@ struct FloatKernels {
     table.float_rows[0] = FloatRows<F32Weight>;
     table.float_rows[1] = FloatRows<F16Weight>;
     table.float_rows[2] = FloatRows<Bf16Weight>;
+    table.byte_rows = ByteRows;
     table.widen[0] = Widen<F32Weight>;
     table.widen[1] = Widen<F16Weight>;
     table.widen[2] = Widen<Bf16Weight>;

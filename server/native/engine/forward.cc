@@ -338,6 +338,13 @@ void ForwardPass::Logits(Team::Member& member, const ForwardBlock& block) {
   team_.ShareRanges(member, (s.vocab + kFloatRows - 1) / kFloatRows, 1, [&](int first, int end) {
     float* y[kMaxRows];
     for (int i = 0; i < block.wanted; i++) y[i] = block.logits[i] + first * kFloatRows;
+    const ByteMatrix& bytes = model_.byte_head;
+    if (bytes.out > 0) {
+      const int row = first * kFloatRows;
+      kernels_.byte_rows(bytes.group(row / kByteRows), bytes.scales.data() + row, Min(end * kFloatRows, s.vocab) - row,
+                         s.hidden, x, hidden_stride_, block.wanted, y);
+      return;
+    }
     MultiplyFloats(model_.Head(), x, hidden_stride_, block.wanted, first * kFloatRows, (end - first) * kFloatRows, y);
   });
 }

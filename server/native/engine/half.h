@@ -58,5 +58,10 @@ struct Bf16Weight {
   using Stored = uint16_t;
   static inline float Get(uint16_t value) { return Bf16ToFloat(value); }
 };
+// Whole numbers, which a row's scale makes weights of.
+struct I8Weight {
+  using Stored = int8_t;
+  static inline float Get(int8_t value) { return static_cast<float>(value); }
+};
 
 }  // namespace onebit

@@ -25,6 +25,9 @@ constexpr int kSignLanes = 32;
 
 // Columns of a float product that are summed together: many tokens keep their inputs in the cache.
 constexpr int kFloatColumns = 1024;
+// Rows and columns that lie together in an 8-bit matrix; see byte_matrix.h.
+constexpr int kByteRows = 4;
+constexpr int kByteColumns = 16;
 // Positions whose keys lie side by side in a cache.
 constexpr int kKeyLanes = 16;
 
@@ -55,6 +58,10 @@ struct Kernels {
   // y[t][row] (+)= Σ_columns w[row·w_stride + column] · x[t·x_stride + column], a row at a time for one token
   void (*float_rows[3])(const void* w, int64_t w_stride, int rows, int columns, const float* x,
                         int64_t x_stride, int tokens, float* const* y, bool accumulate);
+  // 8-bit products: y[t][row] = scales[row] · Σ_columns w[row, column] · x[t·x_stride + column] of `rows` rows from a
+  // whole group on. x is readable, and finite, up to a multiple of kByteColumns.
+  void (*byte_rows)(const int8_t* w, const float* scales, int rows, int columns, const float* x, int64_t x_stride,
+                    int tokens, float* const* y);
   // y = w as f32.
   void (*widen[3])(const void* w, int64_t n, float* y);
 

@@ -61,6 +61,11 @@ Model::Model(const ModelShape& s, const Kernels& k) : shape(s), kernels(k), laye
   }
 }
 
+void Model::RoundHead() {
+  byte_head = RoundToBytes(Head(), kernels);
+  head = FloatMatrix();
+}
+
 LoadResult LoadFloats(const TensorSource& source, FloatType type, int out, int in, FloatMatrix* matrix) {
   matrix->out = out;
   matrix->in = in;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/byte_matrix.h"
 #include "engine/kernels.h"
 #include "engine/pages.h"
 #include "engine/sign_matrix.h"
@@ -67,11 +68,14 @@ struct Model {
   std::vector<Layer> layers;
   std::vector<float> norm;
   FloatMatrix embedding;
-  FloatMatrix head;  // empty where tied
+  FloatMatrix head;  // empty where tied, and where there is one in 8 bits
+  ByteMatrix byte_head;
   // cos and sin of every position, [context, head_dim/2].
   std::vector<float> rope_cos, rope_sin;
 
   const FloatMatrix& Head() const { return shape.tied ? embedding : head; }
+  // Goes on with a head of 8 bits a weight. A tied embedding stays: tokens are looked up in it.
+  void RoundHead();
 };
 
 // Read a tensor of the given shape with all threads. The sources hold out·in elements, or

@@ -4,6 +4,7 @@
 #include <arm_neon.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "engine/half.h"
 
@@ -25,6 +26,12 @@ struct NeonSimd {
   }
   static inline F LoadWeight(Bf16Weight, const uint16_t* p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
+  }
+  static inline F LoadWeight(I8Weight, const int8_t* p) {
+    int32_t four;
+    std::memcpy(&four, p, sizeof four);
+    const int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
   }
   static inline void StoreHalf(uint16_t* p, F a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a))); }
   static inline F Add(F a, F b) { return vaddq_f32(a, b); }

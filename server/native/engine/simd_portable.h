@@ -40,6 +40,9 @@ struct PortableSimd {
   static inline F LoadWeight(Bf16Weight, const uint16_t* p) {
     return Make([&](int i) { return Bf16ToFloat(p[i]); });
   }
+  static inline F LoadWeight(I8Weight, const int8_t* p) {
+    return Make([&](int i) { return static_cast<float>(p[i]); });
+  }
   static inline void StoreHalf(uint16_t* p, F a) {
     for (int i = 0; i < 8; i++) p[i] = FloatToHalf(a.v[i]);
   }

@@ -51,19 +51,33 @@ describe.each(paths)('the plan of a model on the %s engine', (path) => {
     }
   });
 
-  test('says what an 8-bit head takes: a byte a weight and a scale a row', async () => {
-    const engine = await openEngine(folder, { path, contextLength: 64 });
-    try {
-      const { config } = engine;
-      const report = engine.memory();
-      const plan = planMemory({ config, report, sequences: 1 }, { headBits: 8 });
-      const part = config.tieEmbeddings ? 'embedding' : 'head';
-      expect(bytesOf(plan, part)?.plannedBytes).toBe(config.vocabSize * (config.hiddenSize + 2));
-      expect(plan.plannedBytes).toBeLessThan(plan.nowBytes);
-    } finally {
-      await engine.dispose();
-    }
-  });
+  test.each([8, 16] as const)(
+    'says what a head of %i bits takes, as an engine with it reports',
+    async (headBits) => {
+      const engine = await openEngine(folder, { path, contextLength: 64, headBits: 16 });
+      const other = await openEngine(folder, { path, contextLength: 64, headBits });
+      try {
+        const { config } = engine;
+        const plan = planMemory({ config, report: engine.memory(), sequences: 1 }, { headBits });
+        const tables = (parts: readonly { part: string; bytes?: number; plannedBytes?: number }[]) =>
+          parts.flatMap(({ part, bytes, plannedBytes }) =>
+            part === 'head' || part === 'embedding' ? [[part, plannedBytes ?? bytes]] : [],
+          );
+        if (path === 'native') {
+          expect(tables(plan.parts)).toEqual(
+            tables(other.memory().parts.map(({ part, bytes }) => ({ part, bytes }))),
+          );
+        }
+        const size = config.vocabSize * (headBits === 8 ? config.hiddenSize + 4 : 2 * config.hiddenSize);
+        expect(bytesOf(plan, 'head')?.plannedBytes ?? 0).toBe(
+          config.tieEmbeddings && headBits === 16 ? 0 : size,
+        );
+      } finally {
+        await engine.dispose();
+        await other.dispose();
+      }
+    },
+  );
 });
 
 test('on a GPU the plan is that of its buffers', async () => {

@@ -78,6 +78,13 @@ const models: Record<string, RandomCheckpointOptions> = {
     vocabSize: 50,
   },
 };
+/** Models that are run with an 8-bit lm_head as well. */
+const withByteHead = [
+  'full F32, more inputs than one column block',
+  'ours, tied, 8 inputs',
+  'ours, several column blocks',
+];
+const rounded = (name: string) => `${name}, rounded`;
 const isas = ['avx512', 'avx2', 'neon', 'portable'];
 
 let folder: string;
@@ -109,6 +116,9 @@ beforeAll(async () => {
     const ids = Array.from({ length: 23 }, () => Math.floor(random() * checkpoint.vocabSize));
     tokens.set(name, ids);
     expected.set(name, new LlamaReference(checkpoint.path).logits(ids));
+    if (withByteHead.includes(name)) {
+      expected.set(rounded(name), new LlamaReference(checkpoint.path, { headBits: 8 }).logits(ids));
+    }
   }
 });
 afterAll(() => {
@@ -190,14 +200,20 @@ describe.skipIf(nativeAddon() === undefined)(`native engine (${nativeFailure() ?
   test.for(isas)('%s kernels equal the float64 forward', (isa, { skip }) => {
     const names = Object.keys(models);
     // All at once and token by token, exact and default.
-    const jobs = names.flatMap((name) => {
+    const jobs: EngineJob[] = names.flatMap((name) => {
       const ids = tokens.get(name) ?? [];
       const path = join(folder, name);
       return [true, false].flatMap((exact) => [
-        { path, exact, calls: [ids] },
-        { path, exact, calls: ids.map((id) => [id]) },
+        { path, exact, headBits: 16 as const, calls: [ids] },
+        { path, exact, headBits: 16 as const, calls: ids.map((id) => [id]) },
       ]);
     });
+    for (const name of withByteHead) {
+      const ids = tokens.get(name) ?? [];
+      const path = join(folder, name);
+      jobs.push({ path, exact: true, headBits: 8, calls: [ids] });
+      jobs.push({ path, exact: true, headBits: 8, calls: ids.map((id) => [id]) });
+    }
     const logits = runChild(isa, jobs);
     if (logits === undefined) {
       skip(`this machine has no ${isa}`);
@@ -228,5 +244,16 @@ describe.skipIf(nativeAddon() === undefined)(`native engine (${nativeFailure() ?
       const perplexities = perplexity(ids, rowsOf(prefill, vocab)) / perplexity(ids, rows);
       expect(Math.abs(perplexities - 1), `${name}, perplexity`).toBeLessThan(isFull ? 1e-5 : perplexityBound);
     }
+    for (const name of withByteHead) {
+      const rows = expected.get(rounded(name)) ?? [];
+      const take = () => logits.subarray(at, (at += rows.length * (rows[0]?.length ?? 0)));
+      const [prefill, decode] = [take(), take()];
+      expect(
+        decode.findIndex((value, i) => value !== prefill[i]),
+        `${name}, 8-bit head`,
+      ).toBe(-1);
+      expect(worstDifference(rounded(name), prefill), `${name}, 8-bit head`).toBeLessThan(2e-5);
+    }
+    expect(at).toBe(logits.length);
   });
 });
