@@ -58,10 +58,15 @@ export interface EngineStep {
   /** Which positions' logits are wanted: the last one's, or all of them. */
   logits: 'last' | 'all' | 'none';
   /**
-   * With `logits: 'last'`: the most likely tokens would do. An engine that finds them on its device fills this
+   * With `logits: 'last'`: the most likely tokens would do. An engine that finds them where its logits are fills this
    * and returns no logits for the step, so that bytes come back instead of the vocabulary; others ignore it.
    */
   top?: TopLogits;
+}
+
+/** Whether the most likely tokens are wanted of a step, and not all of its logits. */
+export function wantsTop(step: EngineStep | undefined): boolean {
+  return step?.top !== undefined && step.logits === 'last' && step.top.wanted <= mostTop;
 }
 
 /**

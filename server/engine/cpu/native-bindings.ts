@@ -52,13 +52,19 @@ export interface NativeModel {
   prepare(): void;
   openCache(): number;
   closeCache(cache: number): void;
-  /** One element a row; `wanted` holds triples (row, index of the output, row of the output). */
+  /**
+   * One element a row; `wanted` holds (row, index of the output, row of the output, count): with a count the most
+   * likely tokens are found instead, those of the i-th wanted row in topIds[64 i …] and topValues[65 i …], where their
+   * logits follow ln Σ exp(logit).
+   */
   forward(
     tokens: Int32Array,
     positions: Int32Array,
     caches: Int32Array,
     wanted: Int32Array,
     outputs: Float32Array[],
+    topIds: Int32Array,
+    topValues: Float32Array,
   ): Promise<'ok' | 'cancelled'>;
   /** Ends the running forward before its next layer. */
   cancel(): void;

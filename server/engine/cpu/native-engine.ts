@@ -3,7 +3,7 @@ import { projections, projectionShape, type ModelConfig } from '../../checkpoint
 import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { MemoryReport } from '../../protocol/memory.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
-import type { Engine, EngineStep, HeadBits, Sequence } from '../engine.ts';
+import { mostTop, wantsTop, type Engine, type EngineStep, type HeadBits, type Sequence } from '../engine.ts';
 import { Exclusive } from '../exclusive.ts';
 import { cpuDevice, memoryReport } from '../memory-report.ts';
 import {
@@ -56,6 +56,9 @@ export class NativeEngine implements Engine {
   private readonly work = new Exclusive();
   private readonly sequences = new Set<NativeSequence>();
   private isDisposed = false;
+  /** The most likely tokens of a block's rows, as the addon writes them. */
+  private readonly topIds = new Int32Array(nativeBlockRows * mostTop);
+  private readonly topValues = new Float32Array(nativeBlockRows * (mostTop + 1));
 
   private constructor(
     private readonly addon: EngineAddon,
@@ -171,7 +174,9 @@ export class NativeEngine implements Engine {
     const { contextLength, config } = this;
     const sequences = steps.map(({ sequence }) => this.own(sequence));
     const plan = planSteps(steps, { contextLength, vocabSize: config.vocabSize, blockRows: nativeBlockRows });
-    const outputs = plan.wantedRows.map((rows) => new Float32Array(rows * config.vocabSize));
+    const outputs = plan.wantedRows.map(
+      (rows, i) => new Float32Array(wantsTop(steps[i]) ? 0 : rows * config.vocabSize),
+    );
     steps.forEach(({ tokens }, i) => {
       const sequence = sequences[i] as NativeSequence;
       sequence.used = Math.max(sequence.used, sequence.length + tokens.length);
@@ -181,7 +186,7 @@ export class NativeEngine implements Engine {
     try {
       for (const block of plan.blocks) {
         throwIfCancelled(signal);
-        await this.runBlock(block, sequences, outputs);
+        await this.runBlock(block, steps, sequences, outputs);
       }
     } finally {
       signal?.removeEventListener('abort', cancel);
@@ -191,13 +196,36 @@ export class NativeEngine implements Engine {
     return outputs;
   }
 
-  private async runBlock(block: StepBlock, sequences: NativeSequence[], outputs: Float32Array[]) {
+  private async runBlock(
+    block: StepBlock,
+    steps: EngineStep[],
+    sequences: NativeSequence[],
+    outputs: Float32Array[],
+  ) {
+    const { model, topIds, topValues } = this;
     const caches = block.step.map((step) => (sequences[step] as NativeSequence).cache);
+    const counts = block.wanted.map(({ step }) => this.topCount(steps[step]));
     const wanted = Int32Array.from(
-      block.wanted.flatMap(({ row, step, outputRow }) => [row, step, outputRow]),
+      block.wanted.flatMap(({ row, step, outputRow }, i) => [row, step, outputRow, counts[i] ?? 0]),
     );
-    const outcome = await this.model.forward(block.tokens, block.position, caches, wanted, outputs);
+    const { tokens, position } = block;
+    const outcome = await model.forward(tokens, position, caches, wanted, outputs, topIds, topValues);
     if (outcome !== 'ok') throw new OneBitError('cancelled', 'Cancelled.');
+    block.wanted.forEach(({ step }, i) => {
+      const top = steps[step]?.top;
+      const count = counts[i] ?? 0;
+      if (top === undefined || count === 0) return;
+      top.ids = [...topIds.subarray(i * mostTop, i * mostTop + count)];
+      const [logSumExp = NaN, ...logits] = topValues.subarray(
+        i * (mostTop + 1),
+        i * (mostTop + 1) + 1 + count,
+      );
+      Object.assign(top, { logSumExp, logits });
+    });
+  }
+
+  private topCount(step: EngineStep | undefined): number {
+    return wantsTop(step) ? Math.min(step?.top?.wanted ?? 0, this.config.vocabSize) : 0;
   }
 
   private own(sequence: Sequence): NativeSequence {

@@ -4,7 +4,7 @@ import type { GpuDevice } from '../../gpu/device.ts';
 import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { MemoryReport } from '../../protocol/memory.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
-import type { Engine, EngineStep, Sequence } from '../engine.ts';
+import { wantsTop, type Engine, type EngineStep, type Sequence } from '../engine.ts';
 import { Exclusive } from '../exclusive.ts';
 import { memoryReport, type HeldBytes } from '../memory-report.ts';
 import { planSteps, type StepBlock, type WantedRow } from '../step-plan.ts';
@@ -272,10 +272,6 @@ export class WebGpuEngine implements Engine {
     }
     this.bytesReadBack += bytes;
   }
-}
-
-function wantsTop(step: EngineStep | undefined): boolean {
-  return step?.top !== undefined && step.logits === 'last' && step.top.wanted <= maxTop;
 }
 
 /** @throws OneBitError internal where the GPU gave no finite number */

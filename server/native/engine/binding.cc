@@ -25,6 +25,9 @@ struct Loaded {
   bool running = false;
 };
 
+// Most likely tokens that a row may be asked for; mostTop in TypeScript.
+constexpr int kMostTop = 64;
+
 // Work off the main thread that settles a promise: `Execute` returns its text or throws.
 class PromiseWorker : public Napi::AsyncWorker {
  public:
@@ -116,25 +119,28 @@ class RoundHeadWorker : public PromiseWorker {
 
 class ForwardWorker : public PromiseWorker {
  public:
-  ForwardWorker(Napi::Env env, std::shared_ptr<Loaded> loaded, Napi::Array outputs)
-      : PromiseWorker(env, std::move(loaded)), outputs_(Napi::Persistent(outputs.As<Napi::Object>())) {}
+  ForwardWorker(Napi::Env env, std::shared_ptr<Loaded> loaded, Napi::Array outputs, Napi::Int32Array ids,
+                Napi::Float32Array values)
+      : PromiseWorker(env, std::move(loaded)), outputs_(Napi::Persistent(outputs.As<Napi::Object>())),
+        ids_(Napi::Persistent(ids.As<Napi::Object>())), values_(Napi::Persistent(values.As<Napi::Object>())) {}
 
   int32_t tokens[ForwardPass::kMaxRows];
   int32_t positions[ForwardPass::kMaxRows];
   int32_t wanted_rows[ForwardPass::kMaxRows];
   KvCache* caches[ForwardPass::kMaxRows];
   float* logits[ForwardPass::kMaxRows];
+  TopTokens tops[ForwardPass::kMaxRows];
   int rows = 0;
   int wanted = 0;
 
  protected:
   const char* Work() override {
-    return loaded_->pass->Run({rows, tokens, positions, caches, wanted, wanted_rows, logits}) ? "ok" : "cancelled";
+    return loaded_->pass->Run({rows, tokens, positions, caches, wanted, wanted_rows, logits, tops}) ? "ok" : "cancelled";
   }
   void Done() override { loaded_->running = false; }
 
  private:
-  Napi::ObjectReference outputs_;
+  Napi::ObjectReference outputs_, ids_, values_;
 };
 
 class NativeModel : public Napi::ObjectWrap<NativeModel> {
@@ -253,8 +259,9 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   // closeCache(cache): must not be in use.
   void CloseCache(const Napi::CallbackInfo& info) { Get().caches.erase(info[0].As<Napi::Number>().Int32Value()); }
 
-  // forward(tokens, positions, caches, wanted, outputs): one Int32Array element a row; wanted holds triples
-  // (row, index of the output, row of the output). Resolves to 'ok' or 'cancelled'.
+  // forward(tokens, positions, caches, wanted, outputs, topIds, topValues): one Int32Array element a row; wanted holds
+  // (row, index of the output, row of the output, count of the most likely tokens or 0 for all logits). Those of the
+  // i-th wanted row go to ids[i·64 …] and values[i·65 …], after ln Σ exp(logit). Resolves to 'ok' or 'cancelled'.
   Napi::Value Forward(const Napi::CallbackInfo& info) {
     Loaded& loaded = Get();
     if (loaded.pass == nullptr || loaded.running) throw Napi::Error::New(info.Env(), "The model is not ready.");
@@ -263,13 +270,15 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
     const auto caches = info[2].As<Napi::Int32Array>();
     const auto wanted = info[3].As<Napi::Int32Array>();
     const auto outputs = info[4].As<Napi::Array>();
+    auto ids = info[5].As<Napi::Int32Array>();
+    auto values = info[6].As<Napi::Float32Array>();
     const ModelShape& shape = loaded.model.shape;
     const size_t rows = tokens.ElementLength();
-    if (rows > ForwardPass::kMaxRows || wanted.ElementLength() > 3 * rows || positions.ElementLength() != rows ||
+    if (rows > ForwardPass::kMaxRows || wanted.ElementLength() > 4 * rows || positions.ElementLength() != rows ||
         caches.ElementLength() != rows) {
       throw Napi::Error::New(info.Env(), "The block has too many rows.");
     }
-    auto worker = std::make_unique<ForwardWorker>(info.Env(), loaded_, outputs);
+    auto worker = std::make_unique<ForwardWorker>(info.Env(), loaded_, outputs, ids, values);
     worker->rows = static_cast<int>(rows);
     for (size_t i = 0; i < rows; i++) {
       const auto cache = loaded.caches.find(caches[i]);
@@ -281,7 +290,18 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       worker->positions[i] = positions[i];
       worker->caches[i] = cache->second.get();
     }
-    for (size_t i = 0; i < wanted.ElementLength(); i += 3) {
+    for (size_t i = 0; i + 3 < wanted.ElementLength(); i += 4) {
+      const size_t at = static_cast<size_t>(worker->wanted);
+      if (const int count = wanted[i + 3]; count > 0) {
+        if (static_cast<size_t>(wanted[i]) >= rows || count > kMostTop || count > shape.vocab ||
+            (at + 1) * kMostTop > ids.ElementLength() || (at + 1) * (kMostTop + 1) > values.ElementLength()) {
+          throw Napi::Error::New(info.Env(), "Wanted tokens are out of range.");
+        }
+        float* found = values.Data() + at * (kMostTop + 1);
+        worker->tops[at] = {count, ids.Data() + at * kMostTop, found + 1, found};
+        worker->wanted_rows[worker->wanted++] = wanted[i];
+        continue;
+      }
       auto output = outputs.Get(static_cast<uint32_t>(wanted[i + 1])).As<Napi::Float32Array>();
       const size_t start = static_cast<size_t>(wanted[i + 2]) * static_cast<size_t>(shape.vocab);
       if (static_cast<size_t>(wanted[i]) >= rows || start + static_cast<size_t>(shape.vocab) > output.ElementLength()) {

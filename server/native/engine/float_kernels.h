@@ -355,11 +355,41 @@ struct FloatKernels {
     }
   }
 
+  static void Top(const float* logits, int n, int count, int32_t* ids, float* values, float* log_sum_exp) {
+    int found = 0;
+    // Ids come in ascending order: an equal one stands behind those that are there.
+    const auto insert = [&](int id) {
+      const float value = logits[id];
+      if (found == count && !(value > values[count - 1])) return;
+      int at = found < count ? found++ : count - 1;
+      for (; at > 0 && value > values[at - 1]; at--) {
+        values[at] = values[at - 1];
+        ids[at] = ids[at - 1];
+      }
+      values[at] = value;
+      ids[at] = id;
+    };
+    int i = 0;
+    for (; i + kWidth <= n; i += kWidth) {
+      if (found == count && !(S::Largest(S::Load(logits + i)) > values[count - 1])) continue;
+      for (int j = i; j < i + kWidth; j++) insert(j);
+    }
+    for (; i < n; i++) insert(i);
+    const float largest = values[0];
+    const F shift = S::Set(-largest);
+    F sums = S::Set(0.0f);
+    for (i = 0; i + kWidth <= n; i += kWidth) sums = S::Add(sums, Exp(S::Add(S::Load(logits + i), shift)));
+    float total = S::Sum(sums);
+    for (; i < n; i++) total += std::exp(logits[i] - largest);
+    *log_sum_exp = largest + std::log(total);
+  }
+
   static void Fill(Kernels& table) {
     table.float_rows[0] = FloatRows<F32Weight>;
     table.float_rows[1] = FloatRows<F16Weight>;
     table.float_rows[2] = FloatRows<Bf16Weight>;
     table.byte_rows = ByteRows;
+    table.top = Top;
     table.widen[0] = Widen<F32Weight>;
     table.widen[1] = Widen<F16Weight>;
     table.widen[2] = Widen<Bf16Weight>;

@@ -25,7 +25,7 @@ constexpr int kFewRows = 4;
 constexpr int kOwnTableRows = 8;
 // Stages of a layer, and those before and after the layers.
 constexpr int kLayerStages = 7 + 4 * 2 * ((ForwardPass::kMaxRows + kTableRows - 1) / kTableRows);
-constexpr int kOtherStages = 4;
+constexpr int kOtherStages = 5;
 // Products that are worth a thread: less, and the barriers cost more than the thread brings.
 constexpr double kSignWork = 8e6;
 constexpr double kFloatWork = 1e6;
@@ -69,6 +69,8 @@ ForwardPass::ForwardPass(const Model& model)
   up_ = take(inner_stride_);
   score_stride_ = RoundUp(s.context, kKeyLanes);
   scores_ = Pages(sizeof(float) * kMaxThreads * kHeadsAtOnce * static_cast<size_t>(score_stride_), Pages::Use::kSparse);
+
+  logits_ = Pages(sizeof(float) * kMaxRows * static_cast<size_t>(s.vocab), Pages::Use::kSparse);
 
   for (const Layer& layer : model.layers) {
     for (const Linear& linear : layer.linear) {
@@ -335,9 +337,14 @@ void ForwardPass::Logits(Team::Member& member, const ForwardBlock& block) {
                   sizeof(float) * static_cast<size_t>(s.hidden));
     });
   }
+  const auto logits = [&](int i) {
+    return block.tops[i].count > 0 ? logits_.as<float>() + int64_t{i} * s.vocab : block.logits[i];
+  };
+  bool has_tops = false;
+  for (int i = 0; i < block.wanted; i++) has_tops |= block.tops[i].count > 0;
   team_.ShareRanges(member, (s.vocab + kFloatRows - 1) / kFloatRows, 1, [&](int first, int end) {
     float* y[kMaxRows];
-    for (int i = 0; i < block.wanted; i++) y[i] = block.logits[i] + first * kFloatRows;
+    for (int i = 0; i < block.wanted; i++) y[i] = logits(i) + first * kFloatRows;
     const ByteMatrix& bytes = model_.byte_head;
     if (bytes.out > 0) {
       const int row = first * kFloatRows;
@@ -346,6 +353,11 @@ void ForwardPass::Logits(Team::Member& member, const ForwardBlock& block) {
       return;
     }
     MultiplyFloats(model_.Head(), x, hidden_stride_, block.wanted, first * kFloatRows, (end - first) * kFloatRows, y);
+  });
+  if (!has_tops) return;
+  team_.Share(member, block.wanted, [&](int i) {
+    const TopTokens& top = block.tops[i];
+    if (top.count > 0) kernels_.top(logits(i), s.vocab, top.count, top.ids, top.logits, top.log_sum_exp);
   });
 }
 

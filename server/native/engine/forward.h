@@ -11,6 +11,14 @@
 
 namespace onebit {
 
+// The most likely tokens of a row, in place of its logits.
+struct TopTokens {
+  int count = 0;  // 0: the logits are wanted
+  int32_t* ids = nullptr;
+  float* logits = nullptr;
+  float* log_sum_exp = nullptr;
+};
+
 // Rows that run through the layers together: tokens of one or several sequences. Rows of a sequence
 // are in order of position, and the cache holds all positions before its first row.
 struct ForwardBlock {
@@ -18,10 +26,11 @@ struct ForwardBlock {
   const int32_t* tokens = nullptr;
   const int32_t* positions = nullptr;
   KvCache* const* caches = nullptr;  // one a row
-  // Rows whose logits are wanted, and where their `vocab` floats go.
+  // Rows whose logits are wanted, and where their `vocab` floats go; null where the most likely tokens will do.
   int wanted = 0;
   const int32_t* wanted_rows = nullptr;
   float* const* logits = nullptr;
+  const TopTokens* tops = nullptr;  // one a wanted row
 };
 
 class ForwardPass {
@@ -89,6 +98,7 @@ class ForwardPass {
   float *hidden_, *normed_, *projected_, *q_, *k_, *v_, *attended_, *gate_, *up_;
   Tables shared_tables_;  // one set for many rows
   Tables own_tables_;     // a set for few rows for each thread
+  Pages logits_;  // of rows of which only the most likely tokens are wanted, [wanted][vocab]
   Pages scores_;  // attention weights, [thread][head][context]
   int64_t score_stride_ = 0;
 };

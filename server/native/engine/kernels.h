@@ -65,6 +65,10 @@ struct Kernels {
   // y = w as f32.
   void (*widen[3])(const void* w, int64_t n, float* y);
 
+  // --- after the head ---
+  // The `count` largest of n logits, largest first and of equals the lower id first, and ln Σ exp(logit).
+  void (*top)(const float* logits, int n, int count, int32_t* ids, float* values, float* log_sum_exp);
+
   // --- between the products ---
   // y = x ⊙ gain / sqrt(mean(x²) + eps)
   void (*rms_norm)(const float* x, const float* gain, int n, float eps, float* y);

@@ -8,6 +8,8 @@ import { openCheckpoint } from '../../../server/checkpoint/open-checkpoint.ts';
 import { openEngine } from '../../../server/engine/open-engine.ts';
 import { nativeAddon, nativeFailure } from '../../../server/native/addon.ts';
 import { packageRoot } from '../../../server/package-root.ts';
+import type { TopLogits } from '../../../server/engine/engine.ts';
+import { editTensors } from '../../reference/edit-tensors.ts';
 import type { EngineJob } from '../../reference/engine-child.ts';
 import { LlamaReference } from '../../reference/llama-forward.ts';
 import { uniform } from '../../reference/random.ts';
@@ -256,4 +258,35 @@ describe.skipIf(nativeAddon() === undefined)(`native engine (${nativeFailure() ?
     }
     expect(at).toBe(logits.length);
   });
+
+  test.each([1, 5, 64])(
+    'the %i most likely tokens are those of the logits, of equals the lower id first',
+    async (wanted) => {
+      const path = join(folder, `equal rows ${wanted}`);
+      writeRandomCheckpoint(path, { layout: 'onebit', vocabSize: 131, seed: 8 });
+      // Every third token says what the first says.
+      editTensors(path, (name, [, columns = 0], values) => {
+        if (name !== 'lm_head.weight') return;
+        for (let row = 3; row < 131; row += 3) values.copyWithin(row * columns, 0, columns);
+      });
+      const engine = await openEngine(path, { path: 'native' });
+      const [one, two, three] = [engine.open(), engine.open(), engine.open()];
+      const top = (): TopLogits => ({ wanted, ids: [], logits: [], logSumExp: 0 });
+      const [first, second] = [top(), top()];
+      const outputs = await engine.forward([
+        { sequence: one, tokens: [4, 9, 2], logits: 'last', top: first },
+        { sequence: two, tokens: [4, 9, 2], logits: 'last' },
+        { sequence: three, tokens: [7], logits: 'last', top: second },
+      ]);
+      expect(outputs.map(({ length }) => length)).toEqual([0, 131, 0]);
+      const logits = [...(outputs[1] ?? [])];
+      const order = logits.map((_, id) => id).sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b);
+      expect(first.ids).toEqual(order.slice(0, wanted));
+      expect(first.logits).toEqual(first.ids.map((id) => logits[id]));
+      const sum = logits.reduce((total, logit) => total + Math.exp(logit - Math.max(...logits)), 0);
+      expect(first.logSumExp).toBeCloseTo(Math.max(...logits) + Math.log(sum), 5);
+      expect(second.ids).toHaveLength(wanted);
+      await engine.dispose();
+    },
+  );
 });
