@@ -48,7 +48,7 @@ async function readOneBit(checkpoint: Checkpoint, name: string, signal?: AbortSi
   if (checkpoint.kind === 'onebit') {
     return { signs: { rows, columns, bytes: await matrix.signs(0, rows, signal) }, g, h };
   }
-  return { ...latentSigns(await matrix.stored(signal), rows, columns, name), g, h };
+  return { ...(await latentSigns(await matrix.stored(signal), rows, columns, name)), g, h };
 }
 
 /** Reads one matrix of every checkpoint. @throws bad-request where their shapes differ, and what reading throws */
@@ -87,7 +87,7 @@ export async function matrixStatistics(
 ): Promise<{ statistics: LayerStatistics; negative: NegativeCounts }> {
   const { signs, g, h } = model;
   const { rows, columns } = signs;
-  const negative = countNegative(signs);
+  const negative = await countNegative(signs);
   const count = rows * columns;
   const statistics: LayerStatistics = {
     ...matrix,

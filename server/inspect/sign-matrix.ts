@@ -1,4 +1,5 @@
 import { bitCount } from '../checkpoint/sign-packing.ts';
+import { inspectAddon } from './inspect-addon.ts';
 
 /** A packed sign matrix: `[rows, columns / 8]` bytes, least significant bit first, bit 1 = −1. */
 export interface SignMatrix {
@@ -15,7 +16,12 @@ export interface NegativeCounts {
 }
 
 /** Counts the −1 of every row and column. */
-export function countNegative({ rows, columns, bytes }: SignMatrix): NegativeCounts {
+export async function countNegative(signs: SignMatrix): Promise<NegativeCounts> {
+  const { rows, columns, bytes } = signs;
+  return (await inspectAddon()?.inspectCount(bytes, rows, columns)) ?? countPortably(signs);
+}
+
+function countPortably({ rows, columns, bytes }: SignMatrix): NegativeCounts {
   const stride = columns / 8;
   const byRow = new Uint32Array(rows);
   const byColumn = new Uint32Array(columns);

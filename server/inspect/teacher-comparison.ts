@@ -1,6 +1,7 @@
 import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
 import { setImmediate } from 'node:timers/promises';
-import { widenRows, type FloatRows } from '../svid/float-rows.ts';
+import { floatDtypeCodes, widenRows, type FloatRows } from '../svid/float-rows.ts';
+import { inspectAddon } from './inspect-addon.ts';
 import type { SignMatrix } from './sign-matrix.ts';
 
 /** Sums over a matrix W of the teacher and the 1-bit Ŵ = S ⊙ (h gᵀ). */
@@ -22,6 +23,19 @@ const sliceElements = 1 << 21;
 
 /** One pass over the teacher's matrix. */
 export async function compareWithTeacher(
+  signs: SignMatrix,
+  weights: FloatRows,
+  g: Float32Array,
+  h: Float32Array,
+  signal?: AbortSignal,
+): Promise<TeacherSums> {
+  const { rows, columns, bytes } = signs;
+  const code = floatDtypeCodes[weights.dtype];
+  const found = await inspectAddon()?.inspectCompare(weights.bytes, code, rows, columns, bytes, g, h);
+  return found ?? comparePortably(signs, weights, g, h, signal);
+}
+
+async function comparePortably(
   { rows, columns, bytes }: SignMatrix,
   weights: FloatRows,
   g: Float32Array,
@@ -60,8 +74,25 @@ export interface AbsoluteStep {
   product: Float64Array;
 }
 
-/** One pass of the power iteration on |W|. */
+/**
+ * One pass of the power iteration on |W|.
+ * @param typical the root mean square of W: keeps the sums inside f32
+ */
 export async function absoluteStep(
+  weights: FloatRows,
+  rows: number,
+  columns: number,
+  v: Float32Array,
+  typical: number,
+  signal?: AbortSignal,
+): Promise<AbsoluteStep> {
+  const code = floatDtypeCodes[weights.dtype];
+  const scale = 2 ** Math.max(-120, Math.min(120, -Math.round(Math.log2(typical))));
+  const found = await inspectAddon()?.inspectStep(weights.bytes, code, rows, columns, v, scale);
+  return found ?? stepPortably(weights, rows, columns, v, signal);
+}
+
+async function stepPortably(
   weights: FloatRows,
   rows: number,
   columns: number,
@@ -108,10 +139,11 @@ export async function firstSingularSquare(
   let direction = absolute;
   let square = 0;
   let before = Infinity;
+  const typical = Math.sqrt(total / (rows * columns));
   for (let step = 0; step < maxSteps; step++) {
     throwIfCancelled(signal);
     const v = unit(direction);
-    const { squares, product } = await absoluteStep(weights, rows, columns, v, signal);
+    const { squares, product } = await absoluteStep(weights, rows, columns, v, typical, signal);
     const next = squares / v.reduce((sum, x) => sum + x * x, 0);
     const change = Math.abs(next - square);
     square = Math.max(square, next);

@@ -7,6 +7,7 @@
 
 #include "cpu_features.h"
 #include "engine/binding.h"
+#include "inspect/binding.h"
 #include "svid/binding.h"
 #include "thread_pool.h"
 #include "training/binding.h"
@@ -39,6 +40,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("threads", Napi::Function::New(env, Threads));
   exports.Set("trimMemory", Napi::Function::New(env, TrimMemory));
   onebit::InitEngine(env, exports);
+  onebit::InitInspect(env, exports);
   onebit::InitSvid(env, exports);
   onebit::InitTraining(env, exports);
   return exports;

@@ -2,39 +2,11 @@
 // promises; the work runs on Node's thread pool, off the main thread.
 #include "svid/binding.h"
 
-#include <cstring>
-#include <utility>
-#include <vector>
-
+#include "held_bytes.h"
 #include "svid/rank_one.h"
 
 namespace onebit {
 namespace {
-
-// Keeps a typed array alive and in place while a worker reads or writes it.
-class HeldBytes {
- public:
-  explicit HeldBytes(Napi::Value value)
-      : reference_(Napi::Persistent(value.As<Napi::Object>())),
-        data_(static_cast<uint8_t*>(value.As<Napi::TypedArray>().ArrayBuffer().Data()) +
-              value.As<Napi::TypedArray>().ByteOffset()),
-        length_(value.As<Napi::TypedArray>().ByteLength()) {}
-  uint8_t* data() const { return data_; }
-  size_t length() const { return length_; }
-  Napi::Value value() const { return reference_.Value(); }
-
- private:
-  Napi::ObjectReference reference_;
-  uint8_t* data_;
-  size_t length_;
-};
-
-template <typename Array, typename T>
-Array CopyOut(Napi::Env env, const std::vector<T>& values) {
-  Array array = Array::New(env, values.size());
-  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(T));
-  return array;
-}
 
 class SvidWorker : public Napi::AsyncWorker {
  public:

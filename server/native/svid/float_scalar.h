@@ -20,6 +20,9 @@ inline float BitsFloat(uint32_t bits) {
   return x;
 }
 
+// Not std::max: a shared template body compiled for AVX-512 could be the one that the linker keeps.
+inline uint32_t Larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
 inline float HalfToFloat(uint16_t half) {
 #if defined(__aarch64__)
   __fp16 x;

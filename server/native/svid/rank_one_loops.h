@@ -1,7 +1,7 @@
-// The loops of rank_one_kernels.h, written once over a `Lanes` class that wraps an instruction set:
+// The loops of rank_one_kernels.h, written once over a `Lanes` class that wraps an instruction set (lanes_*.h):
 //   kWidth (a multiple of 8), Vec, Mask; Zero, Splat, LoadFloats, Store, Load<T>, Abs, Sub, Mul, Fma,
 //   MaxBits (running maximum of the bits of non-negative values), Bits (its result), Sum (in double),
-//   StoreNegative (kWidth sign bits), StoreHalf.
+//   StoreNegative (kWidth sign bits), StoreHalf, Flip.
 #pragma once
 
 #include <cmath>
@@ -11,9 +11,6 @@
 
 namespace onebit {
 namespace {
-
-// Not std::max: a shared template body compiled for AVX-512 could be the one that the linker keeps.
-inline uint32_t Larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 template <typename L, typename T>
 struct RankOneLoops {
