@@ -14,6 +14,7 @@ interface Flags extends EngineFlags {
   model: string;
   prefill: number;
   decode: number;
+  together: number;
   repeats: number;
   json?: boolean;
 }
@@ -26,6 +27,7 @@ export function register(program: Command): void {
     .option('--model <folder>', 'model folder, llama2.c file, or "starter"', 'starter')
     .option('--prefill <n>', 'tokens of the prompt', integer(1), 128)
     .option('--decode <n>', 'tokens generated one by one', integer(1), 64)
+    .option('--together <n>', 'sequences that decode side by side as well', integer(1, 64), 1)
     .option('--repeats <n>', 'measured rounds; the median counts', integer(1, 1000), 3)
     .option('--json', 'print JSON');
   withEngineOptions(command).action(run);
@@ -36,7 +38,11 @@ async function run(flags: Flags): Promise<void> {
   const started = performance.now();
   const engine = await openEngine(
     modelFolder(flags.model),
-    { ...engineOptions(flags), sequences: 1, contextLength: flags.context ?? flags.prefill + flags.decode },
+    {
+      ...engineOptions(flags),
+      sequences: flags.together,
+      contextLength: flags.context ?? flags.prefill + flags.decode,
+    },
     { signal, onNotice: printNotice },
   );
   try {
@@ -60,13 +66,16 @@ async function run(flags: Flags): Promise<void> {
       );
       return;
     }
+    const { together } = speed;
     const rate = ({ tokens, tokensPerSecond }: { tokens: number; tokensPerSecond: number }) =>
       `${tokensPerSecond.toFixed(1)} tokens/s (${tokens} tokens)`;
     process.stdout.write(
       `${device.kind.toUpperCase()}: ${device.name}, ${device.path}${device.reason === undefined ? '' : ` (${device.reason})`}\n` +
         `model ${(modelBytes / 1e6).toFixed(1)} MB, loaded in ${loadSeconds.toFixed(1)} s\n` +
         `prefill ${rate(speed.prefill)}\ndecode  ${rate(speed.decode)}, reading ${(decodeBytes / 1e6).toFixed(1)} MB ` +
-        `each: ${((speed.decode.tokensPerSecond * decodeBytes) / 1e9).toFixed(2)} GB/s\n${memoryTable(memory)}`,
+        `each: ${((speed.decode.tokensPerSecond * decodeBytes) / 1e9).toFixed(2)} GB/s\n` +
+        (together === undefined ? '' : `${together.sequences} together ${rate(together)}\n`) +
+        memoryTable(memory),
     );
   } finally {
     await engine.dispose();

@@ -5,8 +5,18 @@ import { shapes, type ShapeName } from './model-shape.ts';
 /** Type numbers of ggml.h, value kinds of the GGUF specification. */
 const F32 = 0;
 const F16 = 1;
-const Q1_0 = 41;
-const fileTypeQ1_0 = 40;
+
+/** Quantisations of the linears: ggml's number, llama_ftype, weights and bytes of a block, where its fp16 scale stands. */
+const quantisations = {
+  // 128 weights: scale and 16 bytes of signs.
+  Q1_0: { type: 41, fileType: 40, weights: 128, bytes: 18, scaleAt: 0 },
+  // 256 weights: 64 bytes of two bits each, scale. Two bits may say 3, which is as fast as any.
+  TQ2_0: { type: 35, fileType: 37, weights: 256, bytes: 66, scaleAt: 64 },
+  // 32 weights: scale and 16 bytes of four bits each.
+  Q4_0: { type: 2, fileType: 2, weights: 32, bytes: 18, scaleAt: 0 },
+} as const;
+export type Quantisation = keyof typeof quantisations;
+
 const kinds = { u32: 4, i32: 5, f32: 6, string: 8, array: 9 } as const;
 const alignment = 32;
 const vocabSize = 32000;
@@ -19,10 +29,15 @@ interface GgufTensor {
 }
 
 /**
- * Writes a LLaMA of a bench shape as llama.cpp's Q1_0 (128 weights = fp16 scale + 16 bytes of signs) with
- * random signs; embedding and head in f16, as in a OneBit checkpoint. For speed only: the text is noise.
+ * Writes a LLaMA of a bench shape in one of llama.cpp's quantisations with random weights; embedding and head in f16, as
+ * in a OneBit checkpoint. For speed only: the text is noise.
  */
-export async function writeGgufShape(path: string, shape: ShapeName): Promise<void> {
+export async function writeGgufShape(
+  path: string,
+  shape: ShapeName,
+  quantisation: Quantisation,
+): Promise<void> {
+  const { type, fileType } = quantisations[quantisation];
   const { hiddenSize, intermediateSize, layers, heads, kvHeads, headDim } = shapes[shape];
   const tensors: GgufTensor[] = [];
   const add = (name: string, type: number, ...dimensions: number[]) =>
@@ -30,14 +45,14 @@ export async function writeGgufShape(path: string, shape: ShapeName): Promise<vo
   add('token_embd', F16, hiddenSize, vocabSize);
   for (let i = 0; i < layers; i++) {
     add(`blk.${i}.attn_norm`, F32, hiddenSize);
-    add(`blk.${i}.attn_q`, Q1_0, hiddenSize, heads * headDim);
-    add(`blk.${i}.attn_k`, Q1_0, hiddenSize, kvHeads * headDim);
-    add(`blk.${i}.attn_v`, Q1_0, hiddenSize, kvHeads * headDim);
-    add(`blk.${i}.attn_output`, Q1_0, heads * headDim, hiddenSize);
+    add(`blk.${i}.attn_q`, type, hiddenSize, heads * headDim);
+    add(`blk.${i}.attn_k`, type, hiddenSize, kvHeads * headDim);
+    add(`blk.${i}.attn_v`, type, hiddenSize, kvHeads * headDim);
+    add(`blk.${i}.attn_output`, type, heads * headDim, hiddenSize);
     add(`blk.${i}.ffn_norm`, F32, hiddenSize);
-    add(`blk.${i}.ffn_gate`, Q1_0, hiddenSize, intermediateSize);
-    add(`blk.${i}.ffn_up`, Q1_0, hiddenSize, intermediateSize);
-    add(`blk.${i}.ffn_down`, Q1_0, intermediateSize, hiddenSize);
+    add(`blk.${i}.ffn_gate`, type, hiddenSize, intermediateSize);
+    add(`blk.${i}.ffn_up`, type, hiddenSize, intermediateSize);
+    add(`blk.${i}.ffn_down`, type, intermediateSize, hiddenSize);
   }
   add('output_norm', F32, hiddenSize);
   add('output', F16, hiddenSize, vocabSize);
@@ -45,8 +60,8 @@ export async function writeGgufShape(path: string, shape: ShapeName): Promise<vo
   const values: [string, Buffer][] = [
     ['general.architecture', text('llama')],
     ['general.name', text(`random ${shape}`)],
-    ['general.file_type', u32(fileTypeQ1_0)],
-    ['llama.context_length', u32(2048)],
+    ['general.file_type', u32(fileType)],
+    ['llama.context_length', u32(4096)],
     ['llama.embedding_length', u32(hiddenSize)],
     ['llama.block_count', u32(layers)],
     ['llama.feed_forward_length', u32(intermediateSize)],
@@ -84,7 +99,13 @@ export async function writeGgufShape(path: string, shape: ShapeName): Promise<vo
 
 function byteLength({ dimensions, type }: GgufTensor): number {
   const count = dimensions.reduce((a, b) => a * b, 1);
-  return type === Q1_0 ? (count / 128) * 18 : type === F16 ? 2 * count : 4 * count;
+  const quantised = quantisationOf(type);
+  if (quantised !== undefined) return (count / quantised.weights) * quantised.bytes;
+  return type === F16 ? 2 * count : 4 * count;
+}
+
+function quantisationOf(number: number): (typeof quantisations)[Quantisation] | undefined {
+  return Object.values(quantisations).find(({ type }) => type === number);
 }
 
 /** Random contents, repeated in blocks: speed does not depend on which signs they are. */
@@ -102,10 +123,11 @@ const blocks = new Map<number, Buffer>();
 function blockOf(type: number): Buffer {
   let block = blocks.get(type);
   if (block !== undefined) return block;
-  block = randomBytes(18 << 18);
+  const quantised = quantisationOf(type);
+  block = randomBytes((quantised?.bytes ?? 16) << 18);
   const scale = 0x251f; // fp16 0.02
-  if (type === Q1_0) {
-    for (let at = 0; at < block.length; at += 18) block.writeUInt16LE(scale, at);
+  if (quantised !== undefined) {
+    for (let at = quantised.scaleAt; at < block.length; at += quantised.bytes) block.writeUInt16LE(scale, at);
   } else if (type === F16) {
     // Sign and fraction stay random, the exponent becomes that of 0.016 … 0.031.
     for (let at = 0; at < block.length; at += 2) {

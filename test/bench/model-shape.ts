@@ -9,7 +9,7 @@ import type { OnProgress } from '../../server/protocol/progress.ts';
 const llama = {
   architecture: 'llama',
   vocabSize: 32000,
-  maxPositions: 2048,
+  maxPositions: 4096,
   rmsNormEps: 1e-5,
   ropeTheta: 10000,
   tieEmbeddings: false,

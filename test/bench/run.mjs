@@ -1,6 +1,7 @@
 // `npm run bench`: side-by-side measurements in one run, medians of alternating rounds.
 //   --only engine|training|gpu-encode|completion     all without it
 //   --shapes 1.1b,7b           of the engine's part (beside node-llama-cpp)
+//   --model FOLDER --text FILE      of the engine's part: another 1-bit model whose perplexity is compared with --exact
 //   --positions 200 --keystrokes 1000 --code FILE.jsonl.gz     of completion's part (default: code of installed packages)
 //   --threads 2 --rounds 3 --prefill 128 --decode 32 --no-peer
 // Writes test/output/bench.json and bench.md, and prints the tables.
@@ -10,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadBundled } from './bundle.mjs';
-import { engineTable, measureEngines } from './engine-speed.mjs';
+import { accuracyTable, engineTable, measureAccuracy, measureEngines } from './engine-speed.mjs';
 import { measureProducts, measureTraining, paperRecipe, trainingTable } from './training-speed.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -27,6 +28,8 @@ const { values: options } = parseArgs({
     positions: { type: 'string', default: '200' },
     keystrokes: { type: 'string', default: '1000' },
     code: { type: 'string' },
+    model: { type: 'string' },
+    text: { type: 'string' },
   },
   allowNegative: true,
 });
@@ -57,6 +60,17 @@ if (options.only === undefined || options.only === 'engine') {
     },
     folder,
   );
+  const { readCode } = await loadBundled('code-samples');
+  const text = join(folder, 'code.txt');
+  writeFileSync(
+    text,
+    readCode(options.code, root)
+      .map((file) => file.text)
+      .join('\n'),
+  );
+  const others =
+    options.model === undefined ? [] : [{ name: options.model, model: options.model, text: options.text }];
+  report.accuracy = measureAccuracy([{ name: 'starter', model: 'starter', text }, ...others]);
 }
 if (options.only === undefined || options.only === 'training') {
   // Everything is trained, embedding and head included, as in the table that this repeats.
@@ -87,7 +101,7 @@ const markdown = [
   ...(report.loadBefore > 0.5
     ? [`The machine was busy before the start (load ${report.loadBefore.toFixed(1)}).`]
     : []),
-  ...(report.engines === undefined ? [] : [engineTable(report.engines)]),
+  ...(report.engines === undefined ? [] : [engineTable(report.engines), accuracyTable(report.accuracy)]),
   ...(report.training === undefined ? [] : [trainingTable(report.training)]),
   ...(completionText === undefined ? [] : [completionText]),
   ...(report.gpuEncode === undefined
