@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { inspectLayers } from '../inspect/layers.ts';
+import { inspectMatrix } from '../inspect/matrix.ts';
 import { inspectTile } from '../inspect/tile.ts';
 import { resolveSpec } from '../jobs/job-command.ts';
 import { exportJob } from '../jobs/export-job.ts';
@@ -10,7 +11,11 @@ import { chatCountParamsSchema, chatParamsSchema } from '../protocol/chat.ts';
 import { completionParamsSchema } from '../protocol/completion.ts';
 import { jobCurvesParamsSchema } from '../protocol/curves.ts';
 import { OneBitError } from '../protocol/error.ts';
-import { inspectLayersParamsSchema, inspectTileParamsSchema } from '../protocol/inspect.ts';
+import {
+  inspectLayersParamsSchema,
+  inspectMatrixParamsSchema,
+  inspectTileParamsSchema,
+} from '../protocol/inspect.ts';
 import { jobExportParamsSchema } from '../protocol/job-export.ts';
 import { jobSpecSchema } from '../protocol/job.ts';
 import { memoryPlanParamsSchema } from '../protocol/memory.ts';
@@ -141,6 +146,18 @@ export const methods: MethodTable = {
       onProgress: (progress) => caller.notify('inspect/progress', { id, progress }),
     });
     return { ...result, model: described.id, teacher, other };
+  }),
+  'inspect/matrix': method(inspectMatrixParamsSchema, async (params, { models, allowed }, caller, signal) => {
+    const { id, model, name, teacher, other, spectrum } = params;
+    await allowed.check(reads({ model, teacher, other }), caller.folders);
+    const { path } = await models.describe(model);
+    return inspectMatrix(path, name, {
+      teacher: await pathOf(models, teacher),
+      other: await pathOf(models, other),
+      spectrum,
+      signal,
+      onProgress: (progress) => caller.notify('inspect/progress', { id, progress }),
+    });
   }),
   'inspect/tile': method(inspectTileParamsSchema, async (params, { models, allowed }, caller, signal) => {
     const { model, against } = params;

@@ -7,7 +7,12 @@ import { latentSigns } from './latent-weights.ts';
 import { outlierInputs } from './outliers.ts';
 import { countDifferent, countNegative, type NegativeCounts, type SignMatrix } from './sign-matrix.ts';
 import { MatrixRows, type MatrixName } from './sign-rows.ts';
-import { checkSums, compareWithTeacher, firstSingularSquare } from './teacher-comparison.ts';
+import {
+  checkSums,
+  compareWithTeacher,
+  firstSingularSquare,
+  type TeacherSums,
+} from './teacher-comparison.ts';
 
 /** The checkpoints that an inspection looks at. */
 export interface InspectedModels {
@@ -80,11 +85,11 @@ export async function readMatrix(
   };
 }
 
-/** The statistics of a matrix that was read, and its counts of −1 by row and column. */
+/** The statistics of a matrix that was read, its counts of −1 by row and column, and the sums against the teacher. */
 export async function matrixStatistics(
   { matrix, model, other, teacher, teacherPath }: ReadMatrix,
   signal?: AbortSignal,
-): Promise<{ statistics: LayerStatistics; negative: NegativeCounts }> {
+): Promise<{ statistics: LayerStatistics; negative: NegativeCounts; sums?: TeacherSums }> {
   const { signs, g, h } = model;
   const { rows, columns } = signs;
   const negative = await countNegative(signs);
@@ -108,8 +113,9 @@ export async function matrixStatistics(
       hChange: relativeChange(h, other.h),
     };
   }
+  let sums: TeacherSums | undefined;
   if (teacher !== undefined) {
-    const sums = await compareWithTeacher(signs, teacher, g, h, signal);
+    sums = await compareWithTeacher(signs, teacher, g, h, signal);
     checkSums(sums, matrix.name, teacherPath ?? 'the teacher');
     const { error, total, product, different } = sums;
     const rebuilt = Math.sqrt(squares(g) * squares(h));
@@ -121,7 +127,7 @@ export async function matrixStatistics(
       energyShare: total > 0 ? Math.min(1, first / total) : 0,
     };
   }
-  return { statistics, negative };
+  return { statistics, negative, ...(sums === undefined ? {} : { sums }) };
 }
 
 function squares(values: Float32Array): number {

@@ -87,6 +87,48 @@ export interface InspectProgress {
   progress: Progress;
 }
 
+/** `inspect/matrix`: everything about one matrix. Sends `inspect/progress` while it finds the spectrum. */
+export const inspectMatrixParamsSchema = z.object({
+  id: requestId,
+  model: path,
+  name: matrixName,
+  teacher: path.optional(),
+  other: path.optional(),
+  /** The largest singular values of the teacher's |W| that are wanted, the first included; needs a teacher. */
+  spectrum: z.number().int().min(0).max(32).default(0),
+});
+export type InspectMatrixParams = z.input<typeof inspectMatrixParamsSchema>;
+
+/** Values along rows or columns: `values` are means of runs of ceil(length / 1024), the last run may be shorter. */
+const profile = z.object({ length: z.number(), values: z.array(z.number()) });
+/** `counts[i]` values lie from `edges[i]` to `edges[i + 1]`. Of |value| where the scale is log, zeros left out. */
+const histogram = z.object({
+  scale: z.enum(['linear', 'log']),
+  edges: z.array(z.number()),
+  counts: z.array(z.number()),
+});
+const valuesOf = z.object({
+  profile,
+  linear: histogram,
+  log: histogram,
+  /** How many values are negative, and how many are zero. */
+  negative: z.number(),
+  zero: z.number(),
+  /** The 16 of largest |value|. */
+  extremes: z.array(z.object({ index: z.number(), value: z.number() })),
+});
+export const inspectMatrixResultSchema = z.object({
+  statistics: layerStatisticsSchema,
+  /** Share of +1 along the rows, and along the columns. */
+  rowPositive: profile,
+  columnPositive: profile,
+  g: valuesOf,
+  h: valuesOf,
+  /** Singular values of |W|, largest first, as parts of ‖W‖ (σᵢ / ‖W‖). */
+  spectrum: z.array(z.number()).optional(),
+});
+export type InspectMatrixResult = z.infer<typeof inspectMatrixResultSchema>;
+
 /**
  * `inspect/tile`: up to 256 × 256 cells of the picture of a sign matrix. At level n a cell is the mean sign of
  * 2ⁿ × 2ⁿ signs (level 0: single signs; cells at the right and lower edge may be of fewer). With `against` (1-bit or

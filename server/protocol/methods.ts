@@ -3,6 +3,8 @@ import type { CompletionDelta, CompletionParams, CompletionResult } from './comp
 import type {
   InspectLayersParams,
   InspectLayersResult,
+  InspectMatrixParams,
+  InspectMatrixResult,
   InspectProgress,
   InspectTileParams,
   InspectTileResult,
@@ -39,6 +41,7 @@ export interface Requests {
   'job/curves': { params: JobCurvesParams; result: JobCurves };
   'job/export': { params: JobExportParams; result: JobExport };
   'inspect/layers': { params: InspectLayersParams; result: InspectLayersResult };
+  'inspect/matrix': { params: InspectMatrixParams; result: InspectMatrixResult };
   'inspect/tile': { params: InspectTileParams; result: InspectTileResult };
   tokenize: { params: { text: string }; result: { ids: number[] } };
   'memory/read': { params: Record<string, never>; result: ServerMemory };

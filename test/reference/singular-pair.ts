@@ -1,3 +1,10 @@
+/** All singular values, largest first, by the same rotations. */
+export function singularValues(matrix: ArrayLike<number>, rows: number, columns: number): number[] {
+  return jacobi(matrix, rows, columns)
+    .a.map((column) => Math.sqrt(dot(column, column)))
+    .sort((x, y) => y - x);
+}
+
 /**
  * The leading singular triple of a matrix, in float64, by one-sided Jacobi rotations (Hestenes): it
  * makes the columns orthogonal two by two, and shares no step with power iteration. Slow and plain,
@@ -10,13 +17,35 @@ export function leadingSingularTriple(
   columns: number,
 ): { u: Float64Array; sigma: number; v: Float64Array } {
   if (columns > rows) {
-    const flipped = new Float64Array(rows * columns);
-    for (let i = 0; i < rows; i++) {
-      for (let j = 0; j < columns; j++) flipped[j * rows + i] = matrix[i * columns + j] as number;
-    }
-    const { u, sigma, v } = leadingSingularTriple(flipped, columns, rows);
+    const { u, sigma, v } = leadingSingularTriple(transpose(matrix, rows, columns), columns, rows);
     return { u: v, sigma, v: u };
   }
+  const { a, v } = jacobi(matrix, rows, columns);
+  const norms = a.map((column) => Math.sqrt(dot(column, column)));
+  const sigma = Math.max(...norms);
+  const best = norms.indexOf(sigma);
+  const left = (a[best] as Float64Array).map((x) => x / sigma);
+  const right = v[best] as Float64Array;
+  // Signs are free; for a non-negative matrix both vectors can be non-negative (Perron–Frobenius).
+  const flip = left.reduce((sum, x) => sum + x, 0) < 0 ? -1 : 1;
+  return { u: left.map((x) => flip * x), sigma, v: right.map((x) => flip * x) };
+}
+
+function transpose(matrix: ArrayLike<number>, rows: number, columns: number): Float64Array {
+  const flipped = new Float64Array(rows * columns);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) flipped[j * rows + i] = matrix[i * columns + j] as number;
+  }
+  return flipped;
+}
+
+/** Columns made orthogonal, and the rotations that did it. */
+function jacobi(
+  matrix: ArrayLike<number>,
+  rows: number,
+  columns: number,
+): { a: Float64Array[]; v: Float64Array[] } {
+  if (columns > rows) return jacobi(transpose(matrix, rows, columns), columns, rows);
   const a = Array.from({ length: columns }, (_, j) =>
     Float64Array.from({ length: rows }, (_, i) => matrix[i * columns + j] as number),
   );
@@ -45,14 +74,7 @@ export function leadingSingularTriple(
     }
     if (worst < 1e-14) break;
   }
-  const norms = a.map((column) => Math.sqrt(dot(column, column)));
-  const sigma = Math.max(...norms);
-  const best = norms.indexOf(sigma);
-  const left = (a[best] as Float64Array).map((x) => x / sigma);
-  const right = v[best] as Float64Array;
-  // Signs are free; for a non-negative matrix both vectors can be non-negative (Perron–Frobenius).
-  const flip = left.reduce((sum, x) => sum + x, 0) < 0 ? -1 : 1;
-  return { u: left.map((x) => flip * x), sigma, v: right.map((x) => flip * x) };
+  return { a, v };
 }
 
 function dot(x: Float64Array, y: Float64Array): number {
