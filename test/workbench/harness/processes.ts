@@ -6,7 +6,16 @@ export interface FoundProcess {
 }
 
 /** The processes that run `onebit` (the server and its jobs) with this state folder in their environment. */
-export async function serverProcesses(state: string): Promise<FoundProcess[]> {
+export function serverProcesses(state: string): Promise<FoundProcess[]> {
+  return processesOf(state, 'onebit.mjs');
+}
+
+/** VS Code's processes that run extensions, of the windows with this state folder in their environment. */
+export function extensionHosts(state: string): Promise<FoundProcess[]> {
+  return processesOf(state, '--type=extensionHost');
+}
+
+async function processesOf(state: string, words: string): Promise<FoundProcess[]> {
   const found: FoundProcess[] = [];
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
@@ -16,7 +25,7 @@ export async function serverProcesses(state: string): Promise<FoundProcess[]> {
         readFile(`/proc/${name}/environ`, 'utf8'),
       ]);
       const ours = environment.split('\0').includes(`ONEBIT_STATE=${state}`);
-      if (ours && command.includes('onebit.mjs')) {
+      if (ours && command.includes(words)) {
         found.push({ pid: Number(name), command: command.replaceAll('\0', ' ').trim() });
       }
     } catch {
