@@ -6,12 +6,14 @@ import { generateText, withModel, type TextServices } from './generate-text.ts';
  * Runs one completion of an editor on the host's model, loading it first if need be.
  * Aborting ends it within one token, with the text so far and finishReason `cancelled`; while it
  * still waits for the model it throws `cancelled`.
+ * @param client the window that asks
  * @param onText each piece of text as it comes
  * @throws busy (queue full), no-model, no-tokenizer, bad-request, cancelled
  */
 export async function complete(
   services: TextServices,
   params: CheckedCompletionParams,
+  client: string,
   onText: (text: string) => void,
   signal: AbortSignal,
 ): Promise<CompletionResult> {
@@ -29,7 +31,7 @@ export async function complete(
           singleLine: params.singleLine,
           maxMilliseconds: params.maxMilliseconds,
           reuseCache: params.reuseCache,
-          turn: { priority: 'editor', client: '' },
+          turn: { priority: 'editor', client },
         },
         services.metrics,
         ({ text }) => {

@@ -97,7 +97,13 @@ export const methods: MethodTable = {
     return { folders };
   }),
   completion: method(completionParamsSchema, (params, services, caller, signal) =>
-    complete(services, params, (text) => caller.notify('completion/delta', { id: params.id, text }), signal),
+    complete(
+      services,
+      params,
+      caller.name,
+      (text) => caller.notify('completion/delta', { id: params.id, text }),
+      signal,
+    ),
   ),
   chat: method(chatParamsSchema, (params, services, caller, signal) =>
     chat(

@@ -4,7 +4,7 @@ import { OneBitError } from '../protocol/error.ts';
 export interface Turn {
   /** Somebody waits at a keyboard (`editor`), or a program that takes what is left (`bulk`). */
   priority: 'editor' | 'bulk';
-  /** Bulk requests of different clients take turns. */
+  /** Different clients take turns; an editor's KV cache is given up for its own next request first. */
   client: string;
 }
 
@@ -13,9 +13,9 @@ interface Queued {
 }
 
 /**
- * Requests that wait for a KV cache: editors' first, in the order in which they came; then that of the bulk client
- * with the fewest running. Editors and bulk clients have a queue's length each, and one bulk client half of it, so
- * that nobody is refused because of somebody else's flood.
+ * Requests that wait for a KV cache: editors' first, then bulk ones; among either that of the client with the fewest
+ * running, in the order in which they came. Editors and bulk clients have a queue's length each, and one client half
+ * of it, so that nobody is refused because of somebody else's flood.
  */
 export class RequestQueue<T extends Queued> {
   readonly #limit: number;
@@ -36,8 +36,7 @@ export class RequestQueue<T extends Queued> {
     if (same.length >= this.#limit) {
       throw new OneBitError('busy', `${same.length} requests are waiting already: try again later.`);
     }
-    if (!bulk) return;
-    const own = same.filter((other) => other.request.turn?.client === turn?.client).length;
+    const own = same.filter((other) => isOfSame(other, { request: { turn } })).length;
     if (own >= Math.ceil(this.#limit / 2)) {
       throw new OneBitError('busy', `${own} of your requests are waiting already: try again later.`);
     }
@@ -60,17 +59,19 @@ export class RequestQueue<T extends Queued> {
 
   /** The next request, which stays in the queue. @param bulkMay whether a bulk request may begin now */
   next(running: readonly Queued[], bulkMay: boolean): T | undefined {
-    const first = this.#waiting.find(({ request }) => !isBulk(request.turn));
-    if (first !== undefined || !bulkMay) return first;
-    const runs = (item: Queued): number =>
-      running.filter(
-        (other) => isBulk(other.request.turn) && other.request.turn?.client === item.request.turn?.client,
-      ).length;
-    return this.#waiting.reduce<T | undefined>(
+    const editors = this.#waiting.filter(({ request }) => !isBulk(request.turn));
+    if (editors.length === 0 && !bulkMay) return undefined;
+    const runs = (item: Queued): number => running.filter((other) => isOfSame(other, item)).length;
+    return (editors.length > 0 ? editors : this.#waiting).reduce<T | undefined>(
       (best, item) => (best === undefined || runs(item) < runs(best) ? item : best),
       undefined,
     );
   }
+}
+
+/** Whether both requests are known to come from the same client. */
+function isOfSame({ request: { turn: a } }: Queued, { request: { turn: b } }: Queued): boolean {
+  return a !== undefined && a.priority === b?.priority && a.client === b.client;
 }
 
 export function isBulk(turn: Turn | undefined): boolean {

@@ -3,16 +3,11 @@ import type { FinishReason } from '../protocol/completion.ts';
 import type { Tokenizer, StreamDecoder } from '../tokenizer/tokenizer.ts';
 import { mostTop, type Engine, type EngineStep, type Sequence, type TopLogits } from './engine.ts';
 import type { GenerateEvent, GenerateRequest, GenerateResult } from './language-model.ts';
+import { planPass } from './pass-plan.ts';
 import { isBulk, RequestQueue } from './request-queue.ts';
 import { Sampler } from './sampler.ts';
 import { StopText } from './stop-text.ts';
 import { tokenLogprobs, topLogprobs, type ChosenLogprob } from './token-logprobs.ts';
-
-/** Prompt tokens of one request that go through the engine in one batch with others' decode steps. */
-const prefillBlock = 256;
-
-/** While editors are served, bulk requests take part in one pass of so many. */
-const bulkPass = 8;
 
 /** One KV cache and the tokens it holds. */
 interface Slot {
@@ -20,7 +15,14 @@ interface Slot {
   tokens: number[];
   busy: boolean;
   lastUsed: number;
+  /** The editor that last worked with it, and when, in milliseconds; undefined after a bulk request. */
+  editor: { client: string; at: number } | undefined;
 }
+
+/** Fewer tokens than this are made anew rather than that another cache's rest is lost for them. */
+const fewTokens = 64;
+/** Milliseconds for which an editor's KV cache is kept from bulk requests after its last use. The last one always is. */
+const keptMs = 60_000;
 
 interface Running {
   request: GenerateRequest;
@@ -54,7 +56,7 @@ interface Waiting {
 /**
  * Continuous batching: requests that run together share every forward pass, a new one joins between
  * two passes, and each keeps the KV cache of whichever idle slot shares its longest prefix. Bulk requests
- * leave one KV cache to editors, and stand back while an editor is served.
+ * leave their KV caches to the editors that work at the time, all but one, and stand back while an editor is served.
  */
 export class Scheduler {
   readonly #engine: Engine;
@@ -62,8 +64,6 @@ export class Scheduler {
   readonly #slots: Slot[] = [];
   readonly #slotLimit: number;
   readonly #waiting: RequestQueue<Waiting>;
-  /** What an editor last worked with: its next keystroke needs it. */
-  #editorSlot: Slot | undefined;
   #passes = 0;
   #running: Running[] = [];
   #clock = 0;
@@ -143,8 +143,10 @@ export class Scheduler {
       this.#admit();
       this.#finishAborted();
       if (this.#running.length === 0) continue;
-      const batch = this.#batch();
-      const steps = batch.map((running) => nextStep(running));
+      const left = ({ slot, history }: Running): number => history.length - slot.tokens.length;
+      const plan = planPass(this.#running, ++this.#passes, left, this.#editorSlots().length > 0);
+      const batch = plan.map(({ running }) => running);
+      const steps = plan.map(({ running, tokens }) => nextStep(running, tokens));
       let logits: Float32Array[];
       try {
         logits = await this.#engine.forward(steps);
@@ -164,13 +166,6 @@ export class Scheduler {
     }
   }
 
-  /** Who takes part in the next pass. */
-  #batch(): Running[] {
-    this.#passes++;
-    const editors = this.#running.filter(({ request }) => !isBulk(request.turn));
-    return editors.length > 0 && this.#passes % bulkPass !== 0 ? editors : this.#running;
-  }
-
   #admit(): void {
     if (this.#disposed) {
       for (const each of this.#waiting.take(() => true)) {
@@ -182,7 +177,9 @@ export class Scheduler {
     }
     for (;;) {
       const bulk = this.#running.filter(({ request }) => isBulk(request.turn)).length;
-      const next = this.#waiting.next(this.#running, bulk < Math.max(1, this.#slotLimit - 1));
+      // One is kept before the first editor has come, too.
+      const kept = Math.max(1, this.#editorSlots().length);
+      const next = this.#waiting.next(this.#running, bulk < Math.max(1, this.#slotLimit - kept));
       if (next === undefined) return;
       let slot: Slot | undefined;
       try {
@@ -198,10 +195,13 @@ export class Scheduler {
     }
   }
 
-  /** The idle slot that shares the longest prefix; without any shared prefix a fresh one, or the oldest. */
+  /**
+   * The idle slot that shares the longest prefix; where none shares enough a fresh one, or the oldest: first of those that
+   * no editor needs, then of the request's own, then of other windows'.
+   */
   #slotFor({ prompt, turn }: GenerateRequest): Slot | undefined {
-    const kept = isBulk(turn) && this.#slotLimit > 1 ? this.#editorSlot : undefined;
-    const idle = this.#slots.filter((slot) => !slot.busy && slot !== kept);
+    const kept = this.#editorSlots();
+    const idle = this.#slots.filter((slot) => !slot.busy && !(isBulk(turn) && kept.includes(slot)));
     let best: Slot | undefined;
     let bestShared = 0;
     for (const slot of idle) {
@@ -212,13 +212,44 @@ export class Scheduler {
       }
     }
     // A short shared prefix (a BOS token, a licence header) is not worth another cache's rest.
-    if (best !== undefined && bestShared * 2 >= Math.min(best.tokens.length, prompt.length)) return best;
+    const worth = Math.min(best?.tokens.length ?? 0, Math.max(prompt.length, fewTokens));
+    if (best !== undefined && bestShared * 2 >= worth) return best;
     if (this.#slots.length < this.#slotLimit) {
-      const slot: Slot = { sequence: this.#engine.open(), tokens: [], busy: false, lastUsed: 0 };
+      const slot: Slot = {
+        sequence: this.#engine.open(),
+        tokens: [],
+        busy: false,
+        lastUsed: 0,
+        editor: undefined,
+      };
       this.#slots.push(slot);
       return slot;
     }
-    return best ?? idle.sort((a, b) => a.lastUsed - b.lastUsed)[0];
+    const cost = (slot: Slot): number => {
+      if (!kept.includes(slot)) return 0;
+      return slot.editor?.client === turn?.client ? 1 : 2;
+    };
+    // For few tokens the cache with the least to lose.
+    const lost = ({ tokens }: Slot): number => (prompt.length < fewTokens ? tokens.length : 0);
+    return idle.sort((a, b) => cost(a) - cost(b) || lost(a) - lost(b) || a.lastUsed - b.lastUsed)[0];
+  }
+
+  /**
+   * The KV caches that editors' next keystrokes need: the last one that an editor worked with, and the last one of each
+   * other window that has been used lately. One cache stays for bulk requests.
+   */
+  #editorSlots(): Slot[] {
+    const lately = performance.now() - keptMs;
+    return this.#slots
+      .filter(({ editor }) => editor !== undefined)
+      .sort((a, b) => (b.editor?.at ?? 0) - (a.editor?.at ?? 0))
+      .filter(
+        ({ editor }, place, sorted) =>
+          place === 0 ||
+          ((editor?.at ?? 0) > lately &&
+            sorted.findIndex((other) => other.editor?.client === editor?.client) === place),
+      )
+      .slice(0, this.#slotLimit - 1);
   }
 
   #start(waiting: Waiting, slot: Slot): void {
@@ -226,8 +257,8 @@ export class Scheduler {
     // The last prompt token always runs: its logits choose the first new token.
     const shared = request.reuseCache === false ? 0 : sharedPrefix(slot.tokens, request.prompt);
     const cachedTokens = Math.min(shared, request.prompt.length - 1);
-    if (!isBulk(request.turn)) this.#editorSlot = slot;
-    else if (this.#editorSlot === slot) this.#editorSlot = undefined;
+    const client = request.turn?.client ?? '';
+    slot.editor = isBulk(request.turn) ? undefined : { client, at: performance.now() };
     slot.sequence.truncate(cachedTokens);
     slot.tokens.length = cachedTokens;
     slot.busy = true;
@@ -317,7 +348,6 @@ export class Scheduler {
     this.#release(running);
     running.slot.sequence.dispose();
     this.#slots.splice(this.#slots.indexOf(running.slot), 1);
-    if (this.#editorSlot === running.slot) this.#editorSlot = undefined;
     running.waiting.reject(error);
   }
 
@@ -327,9 +357,9 @@ export class Scheduler {
   }
 }
 
-function nextStep({ slot, history, sampler, generated, request }: Running): EngineStep {
+function nextStep({ slot, history, sampler, generated, request }: Running, count: number): EngineStep {
   const from = slot.tokens.length;
-  const to = Math.min(history.length, from + prefillBlock);
+  const to = from + count;
   const step = { sequence: slot.sequence, tokens: history.slice(from, to) };
   if (to < history.length) return { ...step, logits: 'none' };
   // Before minTokens the end tokens are ruled out, which may be the most likely ones.

@@ -7,6 +7,11 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 /** The module of test/bench/<name>.ts. */
 export async function loadBundled(name) {
+  return import(pathToFileURL(await bundle(name)).href);
+}
+
+/** The path of the bundle of test/bench/<name>.ts. */
+export async function bundle(name) {
   const outfile = join(here, '..', 'output', `${name}.mjs`);
   const entryPoints = [join(here, `${name}.ts`)];
   await build({
@@ -23,7 +28,7 @@ export async function loadBundled(name) {
       js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
     },
   });
-  return import(pathToFileURL(outfile).href);
+  return outfile;
 }
 
 export const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];

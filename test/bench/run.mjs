@@ -1,8 +1,9 @@
 // `npm run bench`: side-by-side measurements in one run, medians of alternating rounds.
-//   --only engine|training|gpu-encode|completion     all without it
+//   --only engine|training|gpu-encode|completion|load     all without it
 //   --shapes 1.1b,7b           of the engine's part (beside node-llama-cpp)
 //   --model FOLDER --text FILE      of the engine's part: another 1-bit model whose perplexity is compared with --exact
 //   --positions 200 --keystrokes 1000 --code FILE.jsonl.gz     of completion's part (default: code of installed packages)
+//   --load-seconds 300      of the load's part
 //   --threads 2 --rounds 3 --prefill 128 --decode 32 --no-peer
 // Writes test/output/bench.json and bench.md, and prints the tables.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +11,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { loadBundled } from './bundle.mjs';
+import { bundle, loadBundled } from './bundle.mjs';
 import { accuracyTable, engineTable, measureAccuracy, measureEngines } from './engine-speed.mjs';
 import { measureProducts, measureTraining, paperRecipe, trainingTable } from './training-speed.mjs';
 
@@ -30,6 +31,7 @@ const { values: options } = parseArgs({
     code: { type: 'string' },
     model: { type: 'string' },
     text: { type: 'string' },
+    'load-seconds': { type: 'string', default: '300' },
   },
   allowNegative: true,
 });
@@ -93,6 +95,22 @@ if (options.only === undefined || options.only === 'completion') {
   });
   completionText = completionTable(report.completion);
 }
+let loadText;
+if (options.only === undefined || options.only === 'load') {
+  const { measureLoad, loadTable } = await loadBundled('server-load');
+  const seconds = Number(options['load-seconds']);
+  report.load = await measureLoad({
+    ...{
+      root,
+      folder: join(folder, 'load-state'),
+      cli: join(root, 'dist', 'onebit.mjs'),
+      model: 'starter',
+      threads,
+    },
+    ...{ seconds, warmUpSeconds: seconds / 5, clients: await bundle('load-clients'), code: options.code },
+  });
+  loadText = loadTable(report.load);
+}
 mkdirSync(output, { recursive: true });
 writeFileSync(join(output, 'bench.json'), `${JSON.stringify(report, null, 2)}\n`);
 const markdown = [
@@ -104,6 +122,7 @@ const markdown = [
   ...(report.engines === undefined ? [] : [engineTable(report.engines), accuracyTable(report.accuracy)]),
   ...(report.training === undefined ? [] : [trainingTable(report.training)]),
   ...(completionText === undefined ? [] : [completionText]),
+  ...(loadText === undefined ? [] : [loadText]),
   ...(report.gpuEncode === undefined
     ? []
     : [

@@ -38,6 +38,14 @@ describe('RequestQueue', () => {
     expect(queue.next(running, false)?.name).toBe('e');
   });
 
+  test('a window that has one running waits for another window', () => {
+    const queue = new RequestQueue<ReturnType<typeof item>>(8);
+    queue.push(item('e2', editor));
+    queue.push(item('f1', { priority: 'editor', client: 'f' }));
+    expect(queue.next([item('e1', editor)], true)?.name).toBe('f1');
+    expect(queue.next([], true)?.name).toBe('e2');
+  });
+
   test('one client cannot fill the queue for the others, nor bulk clients for editors', () => {
     const queue = new RequestQueue<ReturnType<typeof item>>(4);
     const tryPush = (each: ReturnType<typeof item>): void => {
@@ -50,7 +58,10 @@ describe('RequestQueue', () => {
     tryPush(item('y', bulk('y')));
     tryPush(item('z', bulk('z')));
     expect(() => tryPush(item('w', bulk('w')))).toThrow(/4 requests/);
-    for (let i = 0; i < 4; i++) tryPush(item('e', editor));
-    expect(() => tryPush(item('e', editor))).toThrow(expect.objectContaining({ code: 'busy' }));
+    const window = (client: string): Turn => ({ priority: 'editor', client });
+    for (let i = 0; i < 2; i++) tryPush(item('e', window('e')));
+    expect(() => tryPush(item('e', window('e')))).toThrow(/2 of your requests/);
+    for (let i = 0; i < 2; i++) tryPush(item('f', window('f')));
+    expect(() => tryPush(item('g', window('g')))).toThrow(expect.objectContaining({ code: 'busy' }));
   });
 });

@@ -141,6 +141,43 @@ describe('scheduler', () => {
     expect(result.ids).not.toContain(stop);
   });
 
+  test('two windows find their prompts in the KV cache, whatever bulk clients ask for meanwhile', async () => {
+    const shared = await openLanguageModel(folder, {
+      path: 'portable',
+      exact: true,
+      sequences: 4,
+      queue: 20,
+    });
+    try {
+      const windows = [prompts[1] ?? [], [30, 29, 28, 27, 26, 25]];
+      const ask = (prompt: number[], client: string) =>
+        shared.generate(request(prompt, { maxTokens: 2, turn: { priority: 'editor', client } }));
+      for (const [i, prompt] of windows.entries()) await ask(prompt, `w${i}`);
+      // Others of few tokens, which share the first one.
+      await ask([7, 1], 'w2');
+      await ask([30, 1], 'w2');
+      const bulk = Array.from({ length: 9 }, (_, i) => [i + 2, i + 12, i + 22, i + 3, i]);
+      const flood = bulk.map((prompt, i) =>
+        shared.generate(request(prompt, { maxTokens: 3, turn: { priority: 'bulk', client: `b${i}` } })),
+      );
+      const [first] = await Promise.all(flood.slice(0, 1));
+      const answers = [];
+      for (const [i, prompt] of windows.entries()) answers.push(await ask([...prompt, 1], `w${i}`));
+      expect(answers.map(({ timings }) => timings.cachedTokens)).toEqual([6, 6]);
+      expect(answers.map(({ ids }) => ids)).toEqual([
+        await alone([...(windows[0] ?? []), 1], 2),
+        await alone([...(windows[1] ?? []), 1], 2),
+      ]);
+      expect(first?.ids).toEqual(await alone(bulk[0] ?? [], 3));
+      // One cache is left to the others: all of them come to an end.
+      for (const [i, { ids }] of (await Promise.all(flood)).entries()) {
+        expect(ids).toEqual(await alone(bulk[i] ?? [], 3));
+      }
+    } finally {
+      await shared.dispose();
+    }
+  });
+
   test('the context ends a text that would not fit', async () => {
     const prompt = Array.from({ length: 60 }, (_, i) => i % 30);
     const result = await model.generate(request(prompt, { maxTokens: 50 }));
