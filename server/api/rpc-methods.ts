@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { inspectLayers } from '../inspect/layers.ts';
+import type { LayersCache } from '../inspect/layers-cache.ts';
 import { inspectMatrix } from '../inspect/matrix.ts';
 import { inspectTile } from '../inspect/tile.ts';
 import { resolveSpec } from '../jobs/job-command.ts';
@@ -41,6 +42,8 @@ export interface Services extends TextServices {
   models: KnownModels;
   jobs: JobQueue;
   allowed: AllowedPaths;
+  /** Results of inspections that were made before. */
+  inspections: LayersCache;
   memory(): ServerMemory;
   /** Begins to stop the server; answers before it has. */
   stop(): void;
@@ -141,13 +144,15 @@ export const methods: MethodTable = {
     const { job, metrics } = await jobs.metrics(id);
     return exportJob(job, metrics, format);
   }),
-  'inspect/layers': method(inspectLayersParamsSchema, async (params, { models, allowed }, caller, signal) => {
+  'inspect/layers': method(inspectLayersParamsSchema, async (params, services, caller, signal) => {
+    const { models, allowed, inspections } = services;
     const { id, model, teacher, other } = params;
     await allowed.check(reads({ model, teacher, other }), caller.folders);
     const described = await models.describe(model);
     const result = await inspectLayers(described.path, {
       teacher: await pathOf(models, teacher),
       other: await pathOf(models, other),
+      cache: inspections,
       signal,
       onProgress: (progress) => caller.notify('inspect/progress', { id, progress }),
     });

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { starterFolder } from '../checkpoint/starter.ts';
 import type { EngineOptions } from '../engine/engine.ts';
+import { LayersCache } from '../inspect/layers-cache.ts';
 import { JobQueue } from '../jobs/job-queue.ts';
 import type { OneBitCommand } from '../jobs/job-process.ts';
 import { loopbackHost, stoppedReason, type Health } from '../protocol/discovery.ts';
@@ -123,6 +124,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       models,
       jobs,
       allowed,
+      inspections: new LayersCache(join(options.stateFolder, 'inspections')),
       memory,
       stop: () => options.onStop(stoppedReason),
       subscribed: () => memoryWatch.begin(),

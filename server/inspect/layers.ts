@@ -4,6 +4,7 @@ import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
 import type { InspectLayersResult, LayerStatistics } from '../protocol/inspect.ts';
 import type { OnProgress } from '../protocol/progress.ts';
 import { ReadAhead } from '../svid/read-ahead.ts';
+import type { LayersCache } from './layers-cache.ts';
 import { matrixStatistics, readMatrix, type InspectedModels } from './matrix-statistics.ts';
 import { recurringOutliers } from './outliers.ts';
 import { matrixNames } from './sign-rows.ts';
@@ -17,6 +18,8 @@ export interface ComparedWith {
 }
 
 export interface InspectLayersOptions extends ComparedWith {
+  /** Where results are kept; without one everything is computed. */
+  cache?: LayersCache;
   signal?: AbortSignal;
   onProgress?: OnProgress;
 }
@@ -31,8 +34,16 @@ export async function inspectLayers(
   modelPath: string,
   options: InspectLayersOptions = {},
 ): Promise<InspectLayersResult> {
-  const { teacher, other, signal, onProgress } = options;
+  const { teacher, other, cache, signal, onProgress } = options;
   return withModels(modelPath, options, async (models) => {
+    const said = {
+      model: modelPath,
+      ...(teacher === undefined ? {} : { teacher }),
+      ...(other === undefined ? {} : { other }),
+    };
+    const key = await cache?.keyOf(models);
+    const known = key === undefined ? undefined : await cache?.read(key);
+    if (known !== undefined) return { ...known, ...said };
     const names = matrixNames(models.model);
     const started = performance.now();
     const layers: LayerStatistics[] = [];
@@ -58,14 +69,9 @@ export async function inspectLayers(
     } finally {
       await read.settled();
     }
-    return {
-      model: modelPath,
-      ...(teacher === undefined ? {} : { teacher }),
-      ...(other === undefined ? {} : { other }),
-      layers,
-      recurringOutliers: recurringOutliers(layers),
-      cached: false,
-    };
+    const result = { ...said, layers, recurringOutliers: recurringOutliers(layers), cached: false };
+    if (key !== undefined) await cache?.write(key, result);
+    return result;
   });
 }
 

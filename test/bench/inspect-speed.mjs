@@ -49,7 +49,11 @@ export async function measureInspect(shape, threads, folder) {
 }
 
 export function inspectTable({ shape, threads, ...runs }) {
-  const words = { alone: 'without teacher', withTeacher: 'with its fp16 teacher', again: 'without teacher, from the cache' };
+  const words = {
+    alone: 'without teacher',
+    withTeacher: 'with its fp16 teacher',
+    again: 'without teacher, from the cache',
+  };
   return [
     `Layer inspector, ${shape} shape, ${threads} threads:`,
     '',

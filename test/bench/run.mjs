@@ -1,7 +1,8 @@
 // `npm run bench`: side-by-side measurements in one run, medians of alternating rounds.
-//   --only engine|training|gpu-encode|completion|load     all without it
+//   --only engine|training|gpu-encode|completion|load|inspect     all without it
 //   --shapes 1.1b,7b           of the engine's part (beside node-llama-cpp)
 //   --model FOLDER --text FILE      of the engine's part: another 1-bit model whose perplexity is compared with --exact
+//   --inspect-shape 7b         of the layer inspector's part (15 GB on the disk while it runs)
 //   --positions 200 --keystrokes 1000 --code FILE.jsonl.gz     of completion's part (default: code of installed packages)
 //   --load-seconds 300      of the load's part
 //   --threads 2 --rounds 3 --prefill 128 --decode 32 --no-peer
@@ -13,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bundle, loadBundled } from './bundle.mjs';
 import { accuracyTable, engineTable, measureAccuracy, measureEngines } from './engine-speed.mjs';
+import { inspectTable, measureInspect } from './inspect-speed.mjs';
 import { measureProducts, measureTraining, paperRecipe, trainingTable } from './training-speed.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -29,6 +31,7 @@ const { values: options } = parseArgs({
     positions: { type: 'string', default: '200' },
     keystrokes: { type: 'string', default: '1000' },
     code: { type: 'string' },
+    'inspect-shape': { type: 'string', default: '7b' },
     model: { type: 'string' },
     text: { type: 'string' },
     'load-seconds': { type: 'string', default: '300' },
@@ -111,6 +114,9 @@ if (options.only === undefined || options.only === 'load') {
   });
   loadText = loadTable(report.load);
 }
+if (options.only === undefined || options.only === 'inspect') {
+  report.inspect = await measureInspect(options['inspect-shape'], threads, folder);
+}
 mkdirSync(output, { recursive: true });
 writeFileSync(join(output, 'bench.json'), `${JSON.stringify(report, null, 2)}\n`);
 const markdown = [
@@ -123,6 +129,7 @@ const markdown = [
   ...(report.training === undefined ? [] : [trainingTable(report.training)]),
   ...(completionText === undefined ? [] : [completionText]),
   ...(loadText === undefined ? [] : [loadText]),
+  ...(report.inspect === undefined ? [] : [inspectTable(report.inspect)]),
   ...(report.gpuEncode === undefined
     ? []
     : [

@@ -2,13 +2,14 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { inspectLayersResultSchema } from '../../server/protocol/inspect.ts';
+import { inspectLayersResultSchema, inspectMatrixResultSchema } from '../../server/protocol/inspect.ts';
 import { progressSchema } from '../../server/protocol/progress.ts';
 import { writeShape } from '../bench/model-shape.ts';
 import { readPlainTensors } from '../reference/plain-safetensors.ts';
 import { normal } from '../reference/random.ts';
 import { writeRandomCheckpoint } from '../reference/random-checkpoint.ts';
 import { leadingSingularTriple } from '../reference/singular-pair.ts';
+import { layersCsv } from '../../server/protocol/layers-csv.ts';
 import { onebit, onebitJson } from './onebit-command.ts';
 
 let folder: string;
@@ -80,8 +81,9 @@ it('onebit quantize, with and without the native kernels, then inspect', async (
     expect(Math.max(...off), name).toBeLessThanOrEqual(0);
   }
 
+  const state = { ONEBIT_STATE: join(folder, 'state') };
   const { layers } = inspectLayersResultSchema.parse(
-    await onebitJson(['inspect', '--model', native, '--teacher', teacher]),
+    await onebitJson(['inspect', '--model', native, '--teacher', teacher], state),
   );
   expect(layers.map(({ name }) => name)).toEqual(report.layers.map(({ name }) => name));
   layers.forEach((layer, i) => {
@@ -89,7 +91,16 @@ it('onebit quantize, with and without the native kernels, then inspect', async (
     // The report is of g and h before they are rounded to f16.
     expect(layer.teacher?.relativeError).toBeCloseTo(report.layers[i]?.relativeError ?? NaN, 4);
   });
-  const table = (await onebit(['inspect', '--model', native])).stdout.trimEnd().split('\n');
+  const csv = (await onebit(['inspect', '--model', native, '--teacher', teacher, '--csv'], state)).stdout;
+  expect(csv).toBe(layersCsv({ layers }));
+  const [{ name }] = layers as [(typeof layers)[0]];
+  const single = ['inspect', '--model', native, '--teacher', teacher, '--matrix', name, '--spectrum', '3'];
+  const matrix = inspectMatrixResultSchema.parse(await onebitJson(single));
+  expect(matrix.statistics).toEqual(layers[0]);
+  expect((matrix.spectrum?.[0] ?? 0) ** 2).toBeCloseTo(layers[0]?.teacher?.energyShare ?? NaN, 6);
+  expect((await onebit(single)).stdout).toMatch(/σ3/);
+  expect((await onebit(['inspect', '--model', native, '--spectrum', '3'])).stderr).toContain('--matrix');
+  const table = (await onebit(['inspect', '--model', native], state)).stdout.trimEnd().split('\n');
   expect(table).toHaveLength(layers.length + 1);
 });
 

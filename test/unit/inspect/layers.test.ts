@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { LayersCache } from '../../../server/inspect/layers-cache.ts';
 import { inspectLayers } from '../../../server/inspect/layers.ts';
 import { layerStatisticsSchema } from '../../../server/protocol/inspect.ts';
 import type { Progress } from '../../../server/protocol/progress.ts';
@@ -108,6 +109,50 @@ describe.each(Object.entries(students))('inspectLayers, %s', (kind, student) => 
     const { layers } = await inspectLayers(student.path);
     expect(layers[0]).not.toHaveProperty('teacher');
     expect(layers[0]).not.toHaveProperty('other');
+  });
+});
+
+describe('the cache', () => {
+  const cacheFolder = join(folder, 'state', 'inspections');
+  const cache = new LayersCache(cacheFolder);
+  const path = students.onebit.path;
+
+  it('answers where the files are the same, and only then', async () => {
+    const first = await inspectLayers(path, { teacher: teacher.path, cache });
+    const seen: Progress[] = [];
+    const again = await inspectLayers(path, {
+      teacher: teacher.path,
+      cache,
+      onProgress: (progress) => seen.push(progress),
+    });
+    expect(again).toEqual({ ...first, cached: true });
+    expect(seen).toEqual([]);
+    expect((await inspectLayers(path, { cache })).cached).toBe(false);
+    expect((await inspectLayers(path, { cache, other: other.path })).cached).toBe(false);
+    expect((await inspectLayers(path, { cache })).cached).toBe(true);
+
+    const changing = writeRandomCheckpoint(join(folder, 'changing'), { layout: 'onebit', seed: 6, ...shape });
+    const before = await inspectLayers(changing.path, { cache });
+    writeRandomCheckpoint(join(folder, 'changing'), { layout: 'onebit', seed: 7, ...shape });
+    const after = await inspectLayers(changing.path, { cache });
+    expect(after.cached).toBe(false);
+    expect(after.layers[0]?.positiveShare).not.toBe(before.layers[0]?.positiveShare);
+  });
+
+  it('computes again what is damaged, and stays bounded', async () => {
+    for (const file of readdirSync(cacheFolder)) writeFileSync(join(cacheFolder, file), '{"layers": [');
+    expect((await inspectLayers(path, { cache })).cached).toBe(false);
+    expect((await inspectLayers(path, { cache })).cached).toBe(true);
+    for (let i = 0; i < 150; i++) writeFileSync(join(cacheFolder, `${i}.json`), '{}');
+    await inspectLayers(path, { cache, other: path });
+    expect(readdirSync(cacheFolder)).toHaveLength(100);
+  });
+
+  it('is left alone where its folder cannot be', async () => {
+    const file = join(folder, 'a-file');
+    writeFileSync(file, '');
+    const nowhere = new LayersCache(join(file, 'inspections'));
+    expect((await inspectLayers(path, { cache: nowhere })).cached).toBe(false);
   });
 });
 
