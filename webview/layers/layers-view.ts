@@ -19,7 +19,7 @@ export class LayersView {
     'Read Again',
     () => this.inspect(this.model()?.id, this.host.ui.inspect?.teacher),
     {
-      description: 'Read the layers again',
+      description: 'Read Again: the layers of the model',
     },
   );
   private readonly compare = button('Compare with Teacher…', () => {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { PanelSnapshot } from '../../../server/protocol/panel.ts';
 import { tabIds, type TabId } from '../../../webview/page/tabs.ts';
+import { violations } from './axe.ts';
 import { layers } from './layers-fixture.ts';
 import { llama, starter, teacher } from './models-fixture.ts';
 import { distilling, full, memory } from './panel-fixture.ts';
@@ -41,6 +42,7 @@ describe.each(themes)('in the theme %s', (theme) => {
     const found = await controls(page);
     expect(found.length).toBeGreaterThan(5);
     expect(found.filter(({ name }) => name.trim() === '')).toEqual([]);
+    expect(await violations(page)).toEqual([]);
   });
 });
 
@@ -177,6 +179,7 @@ describe('where there is nothing to show', () => {
       const { page, posted } = await panel(snapshot, { width: 800, height: 500, kept: { tab } });
       await page.getByText(text).first().waitFor();
       await page.screenshot({ path: join(pictures, `state-${name}.png`), fullPage: true });
+      expect(await violations(page)).toEqual([]);
       for (const [label] of buttons) await page.getByRole('button', { name: label, exact: true }).click();
       expect((await posted()).slice(1)).toEqual(buttons.map(([, message]) => message));
       if (snapshot.connection !== 'connected')
@@ -202,7 +205,10 @@ test('names and messages from outside are text, never HTML', async () => {
     memory: { ...memory, model: { ...memory.model, model: { ...llama, name: evil } } },
     models: [{ ...llama, name: evil }],
     jobs: [{ ...distilling, state: 'failed', error: { code: 'internal', message: evil } }],
-    layers: { model: llama.id, layers: layers(1, false).layers.map((layer) => ({ ...layer, name: evil })) },
+    layers: {
+      ...layers(1, false),
+      layers: layers(1, false).layers.map((layer) => ({ ...layer, name: evil })),
+    },
   });
   expect(await page.locator('.page-model').innerText()).toContain(evil);
   for (const name of ['Runs', 'Layers']) await page.getByRole('tab', { name }).click();
