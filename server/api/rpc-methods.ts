@@ -1,8 +1,10 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
+import { modelFolder } from '../checkpoint/starter.ts';
 import { inspectLayers } from '../inspect/layers.ts';
 import type { LayersCache } from '../inspect/layers-cache.ts';
 import { inspectMatrix } from '../inspect/matrix.ts';
+import { runCheckpoints, runFile, runOf } from '../inspect/run-files.ts';
 import { inspectTile } from '../inspect/tile.ts';
 import { resolveSpec } from '../jobs/job-command.ts';
 import { exportJob } from '../jobs/export-job.ts';
@@ -13,6 +15,7 @@ import { completionParamsSchema } from '../protocol/completion.ts';
 import { jobCurvesParamsSchema } from '../protocol/curves.ts';
 import { OneBitError } from '../protocol/error.ts';
 import {
+  inspectCheckpointsParamsSchema,
   inspectLayersParamsSchema,
   inspectMatrixParamsSchema,
   inspectTileParamsSchema,
@@ -145,36 +148,48 @@ export const methods: MethodTable = {
     return exportJob(job, metrics, format);
   }),
   'inspect/layers': method(inspectLayersParamsSchema, async (params, services, caller, signal) => {
-    const { models, allowed, inspections } = services;
     const { id, model, teacher, other } = params;
-    await allowed.check(reads({ model, teacher, other }), caller.folders);
-    const described = await models.describe(model);
-    const result = await inspectLayers(described.path, {
-      teacher: await pathOf(models, teacher),
-      other: await pathOf(models, other),
-      cache: inspections,
+    await services.allowed.check(reads({ model, teacher, other }), caller.folders);
+    const place = await pathOf(services.models, model);
+    const result = await inspectLayers(place, {
+      teacher: teacher && (await pathOf(services.models, teacher)),
+      other: other && (await pathOf(services.models, other)),
+      cache: services.inspections,
       signal,
       onProgress: (progress) => caller.notify('inspect/progress', { id, progress }),
     });
-    return { ...result, model: described.id, teacher, other };
+    const named = runFile(place) === undefined ? (await services.models.describe(model)).id : model;
+    return { ...result, model: named, teacher, other };
   }),
   'inspect/matrix': method(inspectMatrixParamsSchema, async (params, { models, allowed }, caller, signal) => {
     const { id, model, name, teacher, other, spectrum } = params;
     await allowed.check(reads({ model, teacher, other }), caller.folders);
-    const { path } = await models.describe(model);
-    return inspectMatrix(path, name, {
-      teacher: await pathOf(models, teacher),
-      other: await pathOf(models, other),
+    return inspectMatrix(await pathOf(models, model), name, {
+      teacher: teacher && (await pathOf(models, teacher)),
+      other: other && (await pathOf(models, other)),
       spectrum,
       signal,
       onProgress: (progress) => caller.notify('inspect/progress', { id, progress }),
     });
   }),
+  'inspect/checkpoints': method(
+    inspectCheckpointsParamsSchema,
+    async ({ model }, { models, allowed }, caller) => {
+      await allowed.check(reads({ model }), caller.folders);
+      const path = modelFolder(model);
+      if (!isAbsolute(path)) await models.describe(model); // Says what is wrong with it.
+      const run = await runOf(path);
+      if (run === undefined) return { checkpoints: [] };
+      await allowed.check(reads({ model: run }), caller.folders);
+      return runCheckpoints(run);
+    },
+  ),
   'inspect/tile': method(inspectTileParamsSchema, async (params, { models, allowed }, caller, signal) => {
     const { model, against } = params;
     await allowed.check(reads({ model, against }), caller.folders);
-    const { path } = await models.describe(model);
-    return inspectTile({ ...params, model: path, against: await pathOf(models, against) }, { signal });
+    const place = await pathOf(models, model);
+    const other = against && (await pathOf(models, against));
+    return inspectTile({ ...params, model: place, against: other }, { signal });
   }),
   tokenize: method(tokenizeParamsSchema, ({ text }, { host }, _caller, signal) =>
     host.use(async ({ tokenizer, path }) => {
@@ -195,9 +210,9 @@ export const methods: MethodTable = {
   }),
 };
 
-/** Where a model lies that a request may leave out. */
-async function pathOf(models: KnownModels, model: string | undefined): Promise<string | undefined> {
-  return model === undefined ? undefined : (await models.describe(model)).path;
+/** Where a model, or a checkpoint of a training run, lies. @throws bad-request, what openCheckpoint throws */
+async function pathOf(models: KnownModels, model: string): Promise<string> {
+  return isAbsolute(model) && runFile(model) !== undefined ? model : (await models.describe(model)).path;
 }
 
 /** The paths that a request reads, by its fields. */

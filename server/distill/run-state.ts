@@ -24,7 +24,7 @@ const kept = 2;
 /**
  * The folder of one training run: `run.json` (what defines its curve), `metrics.jsonl`,
  * `checkpoints/step-N/` with model.safetensors, optimizer.safetensors, measured.safetensors and state.json,
- * and `process.json` while somebody works on it. A checkpoint is written under another name and renamed
+ * `signs/` (SignHistory), and `process.json` while somebody works on it. A checkpoint is written under another name and renamed
  * when it is complete and on the disk, so that a kill or a full disk at any moment leaves the last good one.
  */
 export class RunFolder {
@@ -78,7 +78,7 @@ export class RunFolder {
   /** Throws everything of an earlier run away. @throws busy (a process works on it) */
   static async clear(path: string): Promise<void> {
     await refuseIfTaken(path);
-    for (const name of ['run.json', 'metrics.jsonl', 'checkpoints', blocksFolder, processFile]) {
+    for (const name of ['run.json', 'metrics.jsonl', 'checkpoints', 'signs', blocksFolder, processFile]) {
       await rm(join(path, name), { recursive: true, force: true });
     }
   }

@@ -11,6 +11,7 @@ import type { RunState } from './run-checkpoint.ts';
 import type { RunFolder } from './run-state.ts';
 import { captureRun, restoreRun } from './run-tensors.ts';
 import { learningRate, shareDone, type Schedule } from './schedule.ts';
+import { SignHistory } from './sign-history.ts';
 import type { WindowSource } from './data/windows.ts';
 
 /** A batch of windows: `[count · window]` int32 each. */
@@ -92,6 +93,9 @@ export async function runTraining<Target>(
       (await run.load((saved) => restoreRun(saved, task.parameters, moments, flips, context.signal))) ??
       state;
     windows.restore(state.windows);
+    const history = flips === undefined ? undefined : new SignHistory(run.path);
+    await history?.keepUpTo(state.step);
+    if (flips !== undefined && state.step === 0) await history?.add(0, flips.snapshot());
     const metrics = await run.metricsUpTo(state.step);
     const divergence = new DivergenceWatch();
     for (const { loss } of metrics) divergence.add(loss);
@@ -151,7 +155,10 @@ export async function runTraining<Target>(
         Math.floor(share * options.measurements) > Math.floor(shareBefore * options.measurements);
       if (due) {
         if (task.perplexity !== undefined) metric.perplexity = await task.perplexity();
-        if (flips !== undefined) metric.signFlips = await flips.measure();
+        if (flips !== undefined) {
+          metric.signFlips = await flips.measure();
+          await history?.add(state.step, flips.snapshot());
+        }
         const isFirst = !metrics.some(({ sample }) => sample !== undefined);
         if (task.sample !== undefined) metric.sample = await task.sample(isFirst);
         releaseIdleMemory();

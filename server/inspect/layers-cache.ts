@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { inspectLayersResultSchema, type InspectLayersResult } from '../protocol/inspect.ts';
 import type { InspectedModels } from './matrix-statistics.ts';
+import type { InspectedCheckpoint } from './run-files.ts';
 
 /** Raised when a statistic changes its meaning or a new one comes. */
 const version = 1;
@@ -78,7 +78,7 @@ export class LayersCache {
   }
 }
 
-async function identityOf({ kind, tensors }: Checkpoint): Promise<unknown> {
+async function identityOf({ kind, tensors }: InspectedCheckpoint): Promise<unknown> {
   const header = createHash('sha256');
   const files = new Set<string>();
   for (const { name, dtype, shape, file, offset, byteLength } of tensors.values()) {

@@ -1,5 +1,3 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
 import type { InspectLayersResult, LayerStatistics } from '../protocol/inspect.ts';
 import type { OnProgress } from '../protocol/progress.ts';
@@ -7,6 +5,7 @@ import { ReadAhead } from '../svid/read-ahead.ts';
 import type { LayersCache } from './layers-cache.ts';
 import { matrixStatistics, readMatrix, type InspectedModels } from './matrix-statistics.ts';
 import { recurringOutliers } from './outliers.ts';
+import { openInspected, type InspectedCheckpoint } from './run-files.ts';
 import { matrixNames } from './sign-rows.ts';
 
 /** What a model is compared with: paths of checkpoints of its shape. */
@@ -81,9 +80,9 @@ export async function withModels<T>(
   { teacher, other, signal }: ComparedWith & { signal?: AbortSignal },
   use: (models: InspectedModels) => Promise<T>,
 ): Promise<T> {
-  const opened: Checkpoint[] = [];
-  const open = async (path: string): Promise<Checkpoint> => {
-    const checkpoint = await openCheckpoint(path, signal);
+  const opened: InspectedCheckpoint[] = [];
+  const open = async (path: string): Promise<InspectedCheckpoint> => {
+    const checkpoint = await openInspected(path, signal);
     opened.push(checkpoint);
     return checkpoint;
   };

@@ -1,4 +1,3 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { OneBitError } from '../protocol/error.ts';
 import type { LayerStatistics } from '../protocol/inspect.ts';
 import type { FloatRows } from '../svid/float-rows.ts';
@@ -6,6 +5,7 @@ import { distribution, positiveShares } from './distribution.ts';
 import { latentSigns } from './latent-weights.ts';
 import { outlierInputs } from './outliers.ts';
 import { countDifferent, countNegative, type NegativeCounts, type SignMatrix } from './sign-matrix.ts';
+import type { InspectedCheckpoint } from './run-files.ts';
 import { MatrixRows, type MatrixName } from './sign-rows.ts';
 import {
   checkSums,
@@ -17,11 +17,11 @@ import {
 /** The checkpoints that an inspection looks at. */
 export interface InspectedModels {
   /** 1-bit, packed or of the training kind. */
-  model: Checkpoint;
+  model: InspectedCheckpoint;
   /** Full precision, of the model's shape. */
-  teacher?: Checkpoint;
+  teacher?: InspectedCheckpoint;
   /** 1-bit, of the model's shape. */
-  other?: Checkpoint;
+  other?: InspectedCheckpoint;
 }
 
 /** A 1-bit matrix as it lies in its checkpoint. */
@@ -45,7 +45,11 @@ export interface ReadMatrix {
 }
 
 /** @throws missing-tensor, bad-value, cancelled */
-async function readOneBit(checkpoint: Checkpoint, name: string, signal?: AbortSignal): Promise<OneBitMatrix> {
+async function readOneBit(
+  checkpoint: InspectedCheckpoint,
+  name: string,
+  signal?: AbortSignal,
+): Promise<OneBitMatrix> {
   const matrix = new MatrixRows(checkpoint, name);
   const { rows, columns } = matrix;
   const g = await checkpoint.readFloats(`${name}.input_factor`, signal);
@@ -64,7 +68,7 @@ export async function readMatrix(
 ): Promise<ReadMatrix> {
   const { name } = matrix;
   const shape = new MatrixRows(model, name);
-  const checked = (checkpoint: Checkpoint): MatrixRows => {
+  const checked = (checkpoint: InspectedCheckpoint): MatrixRows => {
     const found = new MatrixRows(checkpoint, name);
     if (found.rows === shape.rows && found.columns === shape.columns) return found;
     throw new OneBitError(

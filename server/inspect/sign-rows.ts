@@ -1,11 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Checkpoint, TensorInfo } from '../checkpoint/checkpoint.ts';
+import type { TensorInfo } from '../checkpoint/checkpoint.ts';
 import { dtypeBytes, isFloatDtype } from '../checkpoint/dtype.ts';
 import { widenFloats } from '../checkpoint/float-conversion.ts';
 import { projections, type Projection } from '../checkpoint/model-config.ts';
 import { packSigns } from '../checkpoint/sign-packing.ts';
 import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
 import type { FloatRows } from '../svid/float-rows.ts';
+import type { InspectedCheckpoint } from './run-files.ts';
 
 /** One of the seven linears of a block. */
 export interface MatrixName {
@@ -16,10 +17,15 @@ export interface MatrixName {
 }
 
 /** The matrices of a model that are (or would become) 1-bit, in order. */
-export function matrixNames(checkpoint: Checkpoint): MatrixName[] {
-  return Array.from({ length: checkpoint.config.layers }, (_, layer) =>
-    projections.map((projection) => ({ name: `model.layers.${layer}.${projection}`, layer, projection })),
-  ).flat();
+export function matrixNames({ tensors }: Pick<InspectedCheckpoint, 'tensors'>): MatrixName[] {
+  const names: MatrixName[] = [];
+  for (const tensor of tensors.keys()) {
+    const [, name = '', layer, rest] = /^(model\.layers\.(\d+)\.(.+))\.weight$/.exec(tensor) ?? [];
+    const projection = projections.find((one) => one === rest);
+    if (projection !== undefined) names.push({ name, layer: Number(layer), projection });
+  }
+  const order = ({ layer, projection }: MatrixName) => 7 * layer + projections.indexOf(projection);
+  return names.sort((a, b) => order(a) - order(b));
 }
 
 /** Weights in hand at a time, so that memory does not grow with the matrix and the event loop breathes. */
@@ -33,7 +39,7 @@ export class MatrixRows {
 
   /** @param name without `.weight`. @throws bad-request when the model has no such matrix */
   constructor(
-    private readonly checkpoint: Checkpoint,
+    private readonly checkpoint: InspectedCheckpoint,
     readonly name: string,
   ) {
     const info = checkpoint.tensors.get(`${name}.weight`);

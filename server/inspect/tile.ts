@@ -1,8 +1,7 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.ts';
-import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { bitCount } from '../checkpoint/sign-packing.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { tileSize, type InspectTileParams, type InspectTileResult } from '../protocol/inspect.ts';
+import { openInspected, type InspectedCheckpoint } from './run-files.ts';
 import { MatrixRows } from './sign-rows.ts';
 
 /** A region of a matrix, in signs. */
@@ -23,11 +22,11 @@ export async function inspectTile(
   options: { signal?: AbortSignal } = {},
 ): Promise<InspectTileResult> {
   const { signal } = options;
-  const opened: Checkpoint[] = [];
+  const opened: InspectedCheckpoint[] = [];
   try {
     const matrices: MatrixRows[] = [];
     for (const path of against === undefined ? [model] : [model, against]) {
-      const checkpoint = await openCheckpoint(path, signal);
+      const checkpoint = await openInspected(path, signal);
       opened.push(checkpoint);
       matrices.push(new MatrixRows(checkpoint, name));
     }

@@ -154,3 +154,22 @@ export type InspectTileResult = z.infer<typeof inspectTileResultSchema>;
 
 /** Cells of a tile along each side. */
 export const tileSize = 256;
+
+/**
+ * `inspect/checkpoints`: what can be compared over a training run, in order of step. The model is a run's folder, one
+ * of its checkpoints, or the folder that it wrote; of any other model the list is empty. Each path may be given as
+ * `model` or `other` of the other requests.
+ */
+export const inspectCheckpointsParamsSchema = z.object({ model: path });
+export type InspectCheckpointsParams = z.infer<typeof inspectCheckpointsParamsSchema>;
+export const inspectCheckpointsResultSchema = z.object({
+  checkpoints: z.array(
+    z.object({
+      path: z.string(),
+      step: z.number(),
+      /** `training`: latent weights; `packed`: signs, g and h. */
+      kind: z.enum(['training', 'packed']),
+    }),
+  ),
+});
+export type InspectCheckpointsResult = z.infer<typeof inspectCheckpointsResultSchema>;

@@ -1,6 +1,8 @@
 import type { ChatCountParams, ChatDelta, ChatParams, ChatResult } from './chat.ts';
 import type { CompletionDelta, CompletionParams, CompletionResult } from './completion.ts';
 import type {
+  InspectCheckpointsParams,
+  InspectCheckpointsResult,
   InspectLayersParams,
   InspectLayersResult,
   InspectMatrixParams,
@@ -42,6 +44,7 @@ export interface Requests {
   'job/export': { params: JobExportParams; result: JobExport };
   'inspect/layers': { params: InspectLayersParams; result: InspectLayersResult };
   'inspect/matrix': { params: InspectMatrixParams; result: InspectMatrixResult };
+  'inspect/checkpoints': { params: InspectCheckpointsParams; result: InspectCheckpointsResult };
   'inspect/tile': { params: InspectTileParams; result: InspectTileResult };
   tokenize: { params: { text: string }; result: { ids: number[] } };
   'memory/read': { params: Record<string, never>; result: ServerMemory };

@@ -70,6 +70,9 @@ describe('paths that a client names', () => {
       await expect(
         client.request('inspect/layers', { id: 'i', model: inside.model, other: model }),
       ).rejects.toMatchObject(refused);
+      await expect(client.request('inspect/checkpoints', { model })).rejects.toMatchObject(refused);
+      const ofRun = { model: join(elsewhere, 'run', 'checkpoints', 'step-1'), ...tile };
+      await expect(client.request('inspect/tile', ofRun)).rejects.toMatchObject(refused);
       await expect(client.request('inspect/tile', { model, ...tile })).rejects.toMatchObject(refused);
       await expect(
         client.request('inspect/tile', { model: inside.model, against: model, ...tile }),
@@ -107,6 +110,7 @@ describe('paths that a client names', () => {
       const { layers } = await client.request('inspect/layers', { id: 'i', model });
       expect(layers.length).toBeGreaterThan(0);
       expect((await client.request('inspect/tile', { model, ...tile })).cells).not.toBe('');
+      expect(await client.request('inspect/checkpoints', { model })).toEqual({ checkpoints: [] });
       const output = join(workspace, 'quantized');
       const spec = { kind: 'quantize' as const, model: join(workspace, 'teacher'), output };
       const { id } = await client.request('job/start', spec);

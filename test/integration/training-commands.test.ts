@@ -3,6 +3,9 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inspectLayers } from '../../server/inspect/layers.ts';
+import { runCheckpoints, runOf } from '../../server/inspect/run-files.ts';
+import { inspectTile } from '../../server/inspect/tile.ts';
 import { metricSchema, type Metric } from '../../server/protocol/job.ts';
 import { progressSchema } from '../../server/protocol/progress.ts';
 import { writeByteTokenizer } from '../reference/byte-tokenizer.ts';
@@ -122,6 +125,52 @@ describe('onebit distill', () => {
     expect((await run(['export-metrics', '--run', folder, '--csv', csv])).stderr).toContain('metrics.jsonl');
   });
 
+  it('keeps its signs over the run, which the inspector compares: flips as the metrics have them', async () => {
+    const run = `${whole}.run`;
+    expect([await runOf(whole), await runOf(run), await runOf(folder)]).toEqual([run, run, undefined]);
+    const { checkpoints } = await runCheckpoints(run);
+    expect(checkpoints.map(({ step, kind }) => `${step} ${kind}`)).toEqual([
+      ...['0 packed', '10 packed', '20 packed', '28 training', '30 training'],
+    ]);
+    expect(await runOf(checkpoints[0]?.path ?? '')).toBe(run);
+    expect(await runOf(checkpoints[4]?.path ?? '')).toBe(run);
+    const pathAt = (step: number) => checkpoints.find((one) => one.step === step)?.path ?? '';
+    const flips = async (from: number, to: number) => {
+      const { layers } = await inspectLayers(pathAt(to), { other: pathAt(from) });
+      expect(layers).toHaveLength(14);
+      return [0, 1].map((layer) => {
+        let [signs, turned] = [0, 0];
+        for (const one of layers.filter((matrix) => matrix.layer === layer)) {
+          signs += one.rows * one.columns;
+          turned += one.rows * one.columns * (1 - (one.other?.signAgreement ?? NaN));
+        }
+        return turned / signs;
+      });
+    };
+    const metrics = curve(whole);
+    for (const [from, to] of [
+      [0, 10],
+      [10, 20],
+      [0, 20],
+      [20, 30],
+      [0, 30],
+    ] as const) {
+      const measured = metrics[to - 1]?.signFlips?.[from === to - 10 ? 'sinceLast' : 'sinceStart'] ?? [];
+      (await flips(from, to)).forEach((share, layer) => {
+        expect(share, `layer ${layer} from ${from} to ${to}`).toBeCloseTo(measured[layer] ?? NaN, 9);
+      });
+    }
+    const { layers } = await inspectLayers(pathAt(30), { teacher });
+    expect(layers.every(({ nearZeroShare }) => (nearZeroShare ?? 0) > 0)).toBe(true);
+    // The packed model has the signs of the last checkpoint.
+    const packed = await inspectLayers(whole, { teacher, other: pathAt(30) });
+    expect(packed.layers.map(({ other }) => other?.signAgreement)).toEqual(layers.map(() => 1));
+    const tile = { name: 'model.layers.0.mlp.up_proj', level: 0, x: 0, y: 0 };
+    expect(await inspectTile({ model: pathAt(30), ...tile })).toEqual(
+      await inspectTile({ model: whole, ...tile }),
+    );
+  });
+
   it('goes on after SIGKILL and after SIGTERM to the same curve and the same file', async () => {
     const output = join(folder, 'killed');
     const args = distill(output, '--progress', 'json');
@@ -141,6 +190,11 @@ describe('onebit distill', () => {
     expect(curve(output)).toEqual(curve(whole));
     const file = 'model.safetensors';
     expect(readFileSync(join(output, file)).equals(readFileSync(join(whole, file)))).toBe(true);
+    const signs = (run: string) => {
+      const place = join(`${run}.run`, 'signs');
+      return readdirSync(place).map((name) => [name, readFileSync(join(place, name)).toString('base64')]);
+    };
+    expect(signs(output)).toEqual(signs(whole));
   });
 
   it('takes the preset of the teacher’s size or the one named, and explicit options over it', async () => {

@@ -1,4 +1,5 @@
 import type { TensorSource } from '../../checkpoint/checkpoint.ts';
+import { floatsToBytes } from '../../checkpoint/float-conversion.ts';
 import { bitCount, packSigns } from '../../checkpoint/sign-packing.ts';
 import type { SignFlipShares } from '../../protocol/progress.ts';
 import type { Parameters } from '../parameters.ts';
@@ -63,6 +64,20 @@ export class SignFlips {
       shape: [last.length],
       bytes: () => last,
     }));
+  }
+
+  /** Signs at the last measurement, with g and h as they are now: what SignHistory keeps. */
+  snapshot(): TensorSource[] {
+    return [...this.matrices].flatMap(([name, { last }]) => {
+      const [out = 0] = this.parameters.get(name)?.shape ?? [];
+      const values = [`${name}_scale`, name.replace(/weight$/, 'input_factor')].map((part): TensorSource => {
+        const variable = this.parameters.get(part);
+        if (variable === undefined) throw new Error(`There is no parameter ${part}.`);
+        const bytes = async () => floatsToBytes((await variable.data()) as Float32Array);
+        return { name: part, dtype: 'F32', shape: variable.shape, bytes };
+      });
+      return [{ name, dtype: 'U8', shape: [out, last.length / out], bytes: () => last }, ...values];
+    });
   }
 
   /** The signs at the last measurement, from a checkpoint. */
