@@ -18,8 +18,11 @@ export async function checkCheckpointFolder(folder: string): Promise<void> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw new OneBitError('unreadable', `"${folder}" cannot be read as a folder.`, { cause: error });
   });
-  const wanted = 'A checkpoint folder holds config.json and the weights (*.safetensors).';
+  const wanted =
+    'A checkpoint folder holds config.json and the weights (*.safetensors or *.bin); a GGUF file needs no config.json.';
   if (!names.includes('config.json')) {
+    // A GGUF file says its model's shape itself.
+    if (names.filter((name) => name.endsWith('.gguf')).length === 1) return;
     throw new OneBitError('not-found', `"${basename(folder)}" has no config.json. ${wanted}`);
   }
   if (!names.some(isWeightFile)) {

@@ -52,6 +52,12 @@ export function widenFloats(bytes: Uint8Array, dtype: FloatDtype, into: Float32A
   }
 }
 
+/** The value of binary16 bits. */
+export function halfValue(bits: number): number {
+  word[0] = halvesAsFloatBits()[bits] as number;
+  return wordAsFloat[0] as number;
+}
+
 /** One f32 to binary16 bits, rounded to nearest, ties to even; too large becomes infinity. */
 export function halfBits(value: number): number {
   wordAsFloat[0] = value;

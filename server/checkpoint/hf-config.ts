@@ -58,7 +58,14 @@ export interface HfConfig {
  *   unsupported (another architecture, RoPE scaling, another quantization)
  */
 export async function readHfConfig(path: string): Promise<HfConfig> {
-  const json = await readJson(path);
+  return parseHfConfig(await readJson(path), path);
+}
+
+/**
+ * The same of what such a file says.
+ * @param path for messages
+ */
+export function parseHfConfig(json: unknown, path: string): HfConfig {
   const unsupported = (what: string) => new OneBitError('unsupported', `${path}: ${what}`);
   if (typeof json === 'object' && json !== null) {
     const type = 'model_type' in json ? json.model_type : undefined;

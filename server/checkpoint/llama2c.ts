@@ -3,13 +3,11 @@ import type { Checkpoint, TensorInfo } from './checkpoint.ts';
 import { FileCheckpoint } from './file-checkpoint.ts';
 import { embeddingName, headName } from './llama-tensors.ts';
 import { projectionShape, type ModelConfig, type Projection } from './model-config.ts';
-import { torchRefused } from './safetensors-folder.ts';
 import type { TensorFiles } from './tensor-files.ts';
 
 const headerBytes = 28;
 
-/** Magic numbers of other files that end in .bin, as the first four bytes. */
-const zip = 0x04034b50;
+/** The first four bytes of other files that end in .bin. */
 const laterVersion = 0x616b3432; // 'ak42': llama2.c's versions 1 and 2
 
 /**
@@ -30,7 +28,6 @@ export async function openLlama2c(
   const header = new DataView(new ArrayBuffer(headerBytes));
   await file.read(new Uint8Array(header.buffer), 0, signal);
   const magic = header.getUint32(0, true);
-  if (magic === zip || (magic & 0xff) === 0x80) throw torchRefused(path);
   if (magic === laterVersion) {
     throw new OneBitError(
       'unsupported',
@@ -68,7 +65,7 @@ export async function openLlama2c(
   if (offset !== file.size) {
     throw new OneBitError(
       'bad-file',
-      `${path} has ${file.size} bytes; a llama2.c model of the shape in its header has ${offset}: it was cut short, or it is no llama2.c file (a PyTorch model must be converted to safetensors).`,
+      `${path} has ${file.size} bytes; a llama2.c model of the shape in its header has ${offset}: it was cut short, or it is no llama2.c file .`,
     );
   }
   for (let layer = 0; layer < config.layers; layer++) {

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
 import { exists } from './json-file.ts';
-import { indexFileName, singleFileName } from './safetensors-folder.ts';
+import { indexFileName, singleFileName } from './weight-folder.ts';
 import { tokenizerFileNames } from './tokenizer-files.ts';
 
 /**

@@ -8,6 +8,8 @@ export class TensorFiles {
 
   /** @throws not-found, unreadable, bad-file */
   async open(path: string): Promise<DataFile> {
+    const opened = this.#files.get(path);
+    if (opened !== undefined) return opened;
     const file = await DataFile.open(path);
     this.#files.set(path, file);
     return file;

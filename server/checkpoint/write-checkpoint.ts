@@ -5,7 +5,7 @@ import { asOneBitError, OneBitError, throwIfCancelled } from '../protocol/error.
 import type { OnProgress } from '../protocol/progress.ts';
 import type { TensorSource } from './checkpoint.ts';
 import { checkTarget, clearAbandoned, partialPrefix, type Taken } from './output-folder.ts';
-import { indexFileName, singleFileName } from './safetensors-folder.ts';
+import { indexFileName, singleFileName } from './weight-folder.ts';
 import { sourceBytes, writeSafetensors } from './safetensors-writer.ts';
 import { copyTokenizerFiles } from './tokenizer-files.ts';
 

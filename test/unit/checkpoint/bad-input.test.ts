@@ -403,12 +403,14 @@ describe('a path that is no model', () => {
     mkdirSync(path);
     await expectError(path, 'not-found', path, 'model.safetensors');
     writeFileSync(join(path, 'model.gguf'), 'GGUF');
-    await expectError(path, 'unsupported', 'model.gguf', 'safetensors');
-    await expectError(join(path, 'model.gguf'), 'unsupported', 'model.gguf');
+    await expectError(path, 'bad-file', 'model.gguf', 'end of the file');
+    await expectError(join(path, 'model.gguf'), 'bad-file', 'model.gguf');
+    writeFileSync(join(path, 'other.gguf'), 'GGUF');
+    await expectError(path, 'bad-file', '2 GGUF files');
     writeFileSync(join(path, 'config.json'), JSON.stringify(goodConfig()));
     writeFileSync(join(path, 'pytorch_model.bin'), 'PK\x03\x04 and more than twenty-eight bytes');
-    await expectError(path, 'unsupported', 'pytorch_model.bin', 'save_pretrained');
-    await expectError(join(path, 'pytorch_model.bin'), 'unsupported', 'save_pretrained');
+    await expectError(path, 'bad-file', 'pytorch_model.bin', 'no directory');
+    await expectError(join(path, 'pytorch_model.bin'), 'bad-file', 'no directory');
     writeFileSync(join(path, 'notes.txt'), '');
     await expectError(join(path, 'notes.txt'), 'unsupported', 'notes.txt');
   });
@@ -470,7 +472,12 @@ describe('a bad llama2.c file', () => {
     ['a huge vocabulary', () => field(5, -(2 ** 31)), 'bad-file', 'vocab_size'],
     ['heads that do not divide', () => field(3, 3), 'bad-value', 'n_heads'],
     ['a later version', () => field(0, 0x616b3432), 'unsupported', 'version 0'],
-    ['a PyTorch file', () => field(0, 0x04034b50), 'unsupported', 'PyTorch'],
+    [
+      'a PyTorch file without a config.json',
+      () => field(0, 0x04034b50),
+      'not-found',
+      'config.json is missing',
+    ],
   ])('%s', async (_, make, code, words) => {
     const path = make();
     await expectError(path, code, path, words);
