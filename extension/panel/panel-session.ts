@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { asOneBitError } from '../../server/protocol/error.ts';
 import type { InspectLayersResult } from '../../server/protocol/inspect.ts';
 import type { Job, JobProgress, Metric } from '../../server/protocol/job.ts';
+import type { MemoryPlanParams } from '../../server/protocol/memory.ts';
+import { withReading, type MemoryReading } from '../../server/protocol/memory-readings.ts';
 import type { ServerMemory } from '../../server/protocol/methods.ts';
 import type { ModelStatus } from '../../server/protocol/model.ts';
 import type { FromPanel, Inspecting, PanelSnapshot, ToPanel } from '../../server/protocol/panel.ts';
@@ -44,6 +46,9 @@ export class PanelSession {
   private readonly pendingJobs = new Map<string, { job: Job; metrics: Metric[] }>();
   private jobTimer: NodeJS.Timeout | undefined;
   private memory: ServerMemory | undefined;
+  private readings: MemoryReading[] = [];
+  /** Counts the plans asked for. */
+  private plans = 0;
   private jobs = new Map<string, Job>();
 
   private layers: InspectLayersResult | undefined;
@@ -82,6 +87,9 @@ export class PanelSession {
         return this.run(this.link.request('model/unload', {}));
       case 'loadModel':
         return this.run(this.link.request('model/load', { model: message.model }));
+      case 'planMemory':
+        void this.plan(message.params);
+        return;
       case 'cancelJob':
         return this.run(this.link.request('job/cancel', { id: message.id }));
       case 'openJobFolder': {
@@ -167,6 +175,7 @@ export class PanelSession {
     // Hidden, disconnected or asked again in the meantime.
     if (round !== this.round) return;
     this.memory = snapshot.memory;
+    if (snapshot.memory !== undefined) this.note(snapshot.memory);
     this.jobs = new Map(snapshot.jobs.map((job) => [job.id, job]));
     this.lastStep.clear();
     for (const [id, metrics] of Object.entries(snapshot.metrics)) this.noteSteps(id, metrics);
@@ -174,7 +183,7 @@ export class PanelSession {
     this.post({
       type: 'snapshot',
       // The layers as they are now, not as they were when the reading began.
-      snapshot: { ...snapshot, ...this.layersPart() },
+      snapshot: { ...snapshot, readings: this.readings, ...this.layersPart() },
     });
     const held = this.held ?? [];
     this.held = undefined;
@@ -251,7 +260,23 @@ export class PanelSession {
 
   private memoryChanged(memory: ServerMemory): void {
     this.memory = memory;
+    this.note(memory);
     this.post({ type: 'memory', memory });
+  }
+
+  private note(memory: ServerMemory): void {
+    this.readings = withReading(this.readings, memory, Date.now());
+  }
+
+  private async plan(params: MemoryPlanParams): Promise<void> {
+    const { round } = this;
+    const asked = ++this.plans;
+    const answer = await this.link.request('memory/plan', params).then(
+      (plan) => ({ plan }),
+      (caught: unknown) => ({ error: asOneBitError(caught).message }),
+    );
+    // Hidden in the meantime, or asked something else.
+    if (round === this.round && asked === this.plans) this.post({ type: 'plan', ...answer });
   }
 
   private modelChanged(model: ModelStatus): void {

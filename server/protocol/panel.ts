@@ -1,5 +1,7 @@
 import type { InspectLayersResult } from './inspect.ts';
 import type { Job, Metric } from './job.ts';
+import type { MemoryPlan, MemoryPlanParams } from './memory.ts';
+import type { MemoryReading } from './memory-readings.ts';
 import type { ServerMemory } from './methods.ts';
 import type { ModelSummary } from './model.ts';
 import type { Progress } from './progress.ts';
@@ -23,6 +25,8 @@ export interface PanelSnapshot {
   /** Why, when failed. */
   connectionError?: string;
   memory?: ServerMemory;
+  /** Of the memory, oldest first: what was seen while the panel was visible. */
+  readings?: MemoryReading[];
   models: ModelSummary[];
   jobs: Job[];
   /** By job id. Long runs are thinned out evenly; steps with a perplexity are all there. */
@@ -37,6 +41,8 @@ export type ToPanel =
   | { type: 'snapshot'; snapshot: PanelSnapshot }
   | { type: 'connection'; connection: PanelConnection; error?: string }
   | { type: 'memory'; memory: ServerMemory }
+  /** The answer to `planMemory`, or why there is none. */
+  | { type: 'plan'; plan?: MemoryPlan; error?: string }
   | { type: 'models'; models: ModelSummary[] }
   /** `metrics`: only those since the last message about this job. */
   | { type: 'job'; job: Job; metrics: Metric[] }
@@ -52,6 +58,7 @@ export type FromPanel =
   | { type: 'chooseModel' }
   | { type: 'unloadModel' }
   | { type: 'loadModel'; model: string }
+  | { type: 'planMemory'; params: MemoryPlanParams }
   | { type: 'inspect'; model: string; teacher?: string }
   | { type: 'cancelInspect' }
   /** Asks for a folder, then inspects `model` against it. */

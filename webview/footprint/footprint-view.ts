@@ -5,6 +5,8 @@ import { formatBytes, formatInteger, formatRatio, none, unbroken } from '../page
 import type { Host } from '../page/host.ts';
 import { deviceNotes, deviceText, isRuntimePart, partText, shrink } from './memory-text.ts';
 import type { PanelState } from '../page/panel-state.ts';
+import { MemoryChart } from './memory-chart.ts';
+import { PlanView } from './plan-view.ts';
 import { notice, section } from '../page/section.ts';
 import { button, progressRing } from '../toolkit.ts';
 
@@ -35,9 +37,13 @@ export class FootprintView {
     model: figure('Model'),
     bits: figure('Bits per linear weight'),
     cache: figure('KV cache'),
+    ram: figure('In RAM'),
+    gpu: figure('In GPU memory'),
     process: figure('Server process'),
     device: figure('Device'),
   };
+  private readonly chart = new MemoryChart();
+  private readonly plan: PlanView;
   private readonly deviceNotes = element('p', { class: 'device-notes' });
   private readonly figureList: HTMLElement;
   private readonly table: HTMLElement;
@@ -84,7 +90,15 @@ export class FootprintView {
       element('tbody', { role: 'rowgroup', class: 'part-total' }, this.totalRow.element),
       this.runtimeRows,
     );
-    made.body.append(this.notice.element, this.figureList, this.deviceNotes, this.table);
+    this.plan = new PlanView(host);
+    made.body.append(
+      this.notice.element,
+      this.figureList,
+      this.deviceNotes,
+      this.chart.element,
+      this.table,
+      this.plan.element,
+    );
   }
 
   update(state: PanelState): void {
@@ -99,7 +113,10 @@ export class FootprintView {
     show(this.deviceNotes, notes !== '');
     this.showNotice(state);
     this.showProcess(state);
-    for (const name of ['model', 'bits', 'cache', 'device'] as const) {
+    show(this.chart.element, state.memory !== undefined);
+    if (state.memory !== undefined) this.chart.update(state.readings ?? []);
+    this.plan.update(state);
+    for (const name of ['model', 'bits', 'cache', 'ram', 'gpu', 'device'] as const) {
       show(this.figures[name].element, report !== undefined);
     }
     if (report !== undefined) {
@@ -175,12 +192,30 @@ export class FootprintView {
     );
     const linear = report.bitsPerLinearWeight;
     setText(bits.value, Number.isFinite(linear) && linear > 0 ? linear.toFixed(2) : none);
-    setText(bits.detail, 'fp16 has 16');
+    setText(
+      bits.detail,
+      ratio === undefined ? 'fp16 has 16' : `${(16 / ratio).toFixed(2)} over the whole model`,
+    );
+    this.showPlaces(report);
     setText(cache.value, formatBytes(report.kvCacheBytes));
     setText(cache.detail, `${formatInteger(report.contextLength)} tokens of context`);
     const words = deviceText(report.device);
     setText(device.value, words.kind);
     setText(device.detail, words.detail);
+  }
+
+  /** Where the parts are, and how much of each memory they take together. */
+  private showPlaces({ parts }: MemoryReport): void {
+    const { ram, gpu } = this.figures;
+    for (const [place, shown] of [
+      ['ram', ram],
+      ['gpu', gpu],
+    ] as const) {
+      const there = parts.filter((part) => part.place === place);
+      show(shown.element, there.length > 0);
+      setText(shown.value, formatBytes(there.reduce((sum, { bytes }) => sum + bytes, 0)));
+      setText(shown.detail, there.length === parts.length ? 'all parts' : there.map(partName).join(', '));
+    }
   }
 
   private showParts(report: MemoryReport): void {
@@ -206,6 +241,10 @@ export class FootprintView {
     place(this.runtimeRows, report.parts.filter(isRuntimePart));
     fillRow(this.totalRow, report.modelBytes, report.fp16ModelBytes, largest);
   }
+}
+
+function partName({ part }: MemoryPart): string {
+  return partText[part].name;
 }
 
 function figure(label: string): Figure {

@@ -1,3 +1,4 @@
+import type { MemoryPlanParams } from '../../server/protocol/memory.ts';
 import type { FromPanel } from '../../server/protocol/panel.ts';
 import type { TabId } from './tabs.ts';
 
@@ -19,6 +20,8 @@ export interface UiState {
   projection?: string;
   /** Model whose layers were asked for, and the teacher they were compared with. */
   inspect?: { model: string; teacher?: string };
+  /** The footprint's plan: whether it is open, and what it is asked for. */
+  plan?: { open?: boolean } & MemoryPlanParams;
   /** How far down the page was, by tab. */
   scroll?: Partial<Record<TabId, number>>;
 }

@@ -1,9 +1,13 @@
 import type { Job, Metric } from '../../server/protocol/job.ts';
+import type { MemoryPlan } from '../../server/protocol/memory.ts';
+import { withReading } from '../../server/protocol/memory-readings.ts';
 import type { PanelSnapshot, ToPanel } from '../../server/protocol/panel.ts';
 
 export interface PanelState extends PanelSnapshot {
   /** False until the first snapshot. */
   received: boolean;
+  /** The last answer to `planMemory`. */
+  plan?: { plan?: MemoryPlan; error?: string };
 }
 
 export const initialState: PanelState = {
@@ -22,7 +26,13 @@ export function reduce(state: PanelState, message: ToPanel): PanelState {
     case 'connection':
       return { ...state, connection: message.connection, connectionError: message.error };
     case 'memory':
-      return { ...state, memory: message.memory };
+      return {
+        ...state,
+        memory: message.memory,
+        readings: withReading(state.readings ?? [], message.memory, Date.now()),
+      };
+    case 'plan':
+      return { ...state, plan: { plan: message.plan, error: message.error } };
     case 'models':
       return { ...state, models: message.models };
     case 'job': {

@@ -119,11 +119,32 @@ describe('a panel that comes into view', () => {
           models: [],
           jobs: [distilling],
           metrics: { d: [metric(1), metric(2)] },
+          readings: [{ at: expect.any(Number) as number, ramBytes: 1, gpuBytes: 0 }],
           layers: undefined,
           layersError: undefined,
           inspecting: undefined,
         },
       },
+    ]);
+  });
+
+  it('hands on what another context would take, or why that is not known', async () => {
+    const link = new ScriptedLink();
+    const plan = { contextLength: 64, maxPositions: 64, parts: [], nowBytes: 1, plannedBytes: 1 };
+    link.answers['memory/plan'] = ({ contextLength }) => {
+      if (contextLength !== 64) throw new OneBitError('no-model', 'No model is loaded.');
+      return plan;
+    };
+    const { session, posted } = open(link);
+    session.receive({ type: 'ready' });
+    await settle();
+    session.receive({ type: 'planMemory', params: { contextLength: 64 } });
+    await settle();
+    session.receive({ type: 'planMemory', params: {} });
+    await settle();
+    expect(posted.slice(1)).toEqual([
+      { type: 'plan', plan },
+      { type: 'plan', error: 'No model is loaded.' },
     ]);
   });
 
