@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { modelFolder } from '../checkpoint/starter.ts';
+import { inspectActivations } from '../inspect/activations.ts';
 import { inspectLayers } from '../inspect/layers.ts';
 import type { LayersCache } from '../inspect/layers-cache.ts';
 import { inspectMatrix } from '../inspect/matrix.ts';
@@ -15,6 +16,7 @@ import { completionParamsSchema } from '../protocol/completion.ts';
 import { jobCurvesParamsSchema } from '../protocol/curves.ts';
 import { OneBitError } from '../protocol/error.ts';
 import {
+  inspectActivationsParamsSchema,
   inspectCheckpointsParamsSchema,
   inspectLayersParamsSchema,
   inspectMatrixParamsSchema,
@@ -168,6 +170,16 @@ export const methods: MethodTable = {
       teacher: teacher && (await pathOf(models, teacher)),
       other: other && (await pathOf(models, other)),
       spectrum,
+      signal,
+      onProgress: (progress) => caller.notify('inspect/progress', { id, progress }),
+    });
+  }),
+  'inspect/activations': method(inspectActivationsParamsSchema, async (params, services, caller, signal) => {
+    const { id, model, teacher, text } = params;
+    const { models, allowed } = services;
+    await allowed.check(reads({ model, teacher }), caller.folders);
+    return inspectActivations(await pathOf(models, model), text, {
+      teacher: teacher && (await pathOf(models, teacher)),
       signal,
       onProgress: (progress) => caller.notify('inspect/progress', { id, progress }),
     });

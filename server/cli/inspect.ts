@@ -1,14 +1,21 @@
+import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { modelFolder } from '../checkpoint/starter.ts';
+import { inspectActivations } from '../inspect/activations.ts';
 import { LayersCache } from '../inspect/layers-cache.ts';
 import { inspectLayers } from '../inspect/layers.ts';
 import { inspectMatrix } from '../inspect/matrix.ts';
 import { nativeAddon } from '../native/addon.ts';
 import { stateFolder } from '../protocol/discovery.ts';
-import { OneBitError } from '../protocol/error.ts';
-import type { InspectLayersResult, InspectMatrixResult, LayerStatistics } from '../protocol/inspect.ts';
+import { asOneBitError, OneBitError } from '../protocol/error.ts';
+import type {
+  InspectActivationsResult,
+  InspectLayersResult,
+  InspectMatrixResult,
+  LayerStatistics,
+} from '../protocol/inspect.ts';
 import { layersCsv } from '../protocol/layers-csv.ts';
 import { integer } from './arguments.ts';
 import { progressOutput } from './progress-output.ts';
@@ -21,6 +28,7 @@ interface InspectArguments {
   other?: string;
   matrix?: string;
   spectrum?: number;
+  text?: string;
   threads?: number;
   cache: boolean;
   json?: boolean;
@@ -44,6 +52,7 @@ export function register(program: Command): void {
       'with --matrix and --teacher: the largest singular values of |W|',
       integer(1, 32),
     )
+    .option('--text <file>', 'what goes through every matrix on this text, 512 tokens at most')
     .option('--threads <n>', 'threads of the kernels; default: one a core', integer(1, 256))
     .option('--no-cache', 'compute everything, and keep nothing')
     .addOption(new Option('--json', 'print JSON').conflicts('csv'))
@@ -57,8 +66,11 @@ async function inspect(args: InspectArguments): Promise<string> {
   if (matrix === undefined && spectrum !== undefined) {
     throw new OneBitError('bad-request', '--spectrum is of one matrix: give --matrix.');
   }
-  if (matrix !== undefined && csv === true) {
-    throw new OneBitError('bad-request', '--csv is for the table of all matrices: use --json with --matrix.');
+  if ((matrix !== undefined || args.text !== undefined) && csv === true) {
+    throw new OneBitError('bad-request', '--csv is for the table of all matrices: use --json here.');
+  }
+  if (args.text !== undefined && (matrix !== undefined || other !== undefined)) {
+    throw new OneBitError('bad-request', '--text goes with --model and --teacher only.');
   }
   const options = {
     teacher: teacher === undefined ? undefined : modelFolder(teacher),
@@ -69,6 +81,10 @@ async function inspect(args: InspectArguments): Promise<string> {
   if (matrix !== undefined) {
     const result = await inspectMatrix(modelFolder(model), matrix, { ...options, spectrum });
     return json === true ? `${JSON.stringify(result)}\n` : matrixText(result);
+  }
+  if (args.text !== undefined) {
+    const result = await inspectActivations(modelFolder(model), await readText(args.text), options);
+    return json === true ? `${JSON.stringify(result)}\n` : activationsText(result);
   }
   const folder = join(stateFolder(process.env, process.platform, homedir()), 'inspections');
   const cache = args.cache ? new LayersCache(folder) : undefined;
@@ -131,4 +147,32 @@ function matrixText({ statistics, g, h, spectrum }: InspectMatrixResult): string
     ...(spectrum ?? []).map((value, i) => [`σ${i + 1} / ‖W‖`, value.toFixed(6)]),
   ];
   return table(lines);
+}
+
+/** No more than can become 512 tokens. */
+const maxCharacters = 20_000;
+
+async function readText(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).slice(0, maxCharacters);
+  } catch (error) {
+    throw asOneBitError(error, path);
+  }
+}
+
+function activationsText({ tokens, matrices }: InspectActivationsResult): string {
+  const size = (value: number | undefined) => value?.toPrecision(4) ?? '';
+  const columns = [
+    ['matrix', 'input RMS', 'output RMS', "teacher's input", "teacher's output", 'error'],
+    ...matrices.map((one) => [
+      one.name,
+      size(one.inputRms),
+      size(one.outputRms),
+      size(one.teacherInputRms),
+      size(one.teacherOutputRms),
+      size(one.teacherError),
+    ]),
+  ];
+  const compared = matrices.some(({ teacherError }) => teacherError !== undefined);
+  return `${tokens} tokens\n${table(compared ? columns : columns.map((row) => row.slice(0, 3)))}`;
 }

@@ -173,3 +173,34 @@ export const inspectCheckpointsResultSchema = z.object({
   ),
 });
 export type InspectCheckpointsResult = z.infer<typeof inspectCheckpointsResultSchema>;
+
+/**
+ * `inspect/activations`: through every matrix on a text. Sends `inspect/progress`, then answers. Runs in plain f32 with
+ * the weights in memory: for models of some hundred million weights.
+ */
+export const inspectActivationsParamsSchema = z.object({
+  id: requestId,
+  model: path,
+  teacher: path.optional(),
+  /** Cut to 512 tokens, or to the model's context. */
+  text: z.string().min(1).max(20_000),
+});
+export type InspectActivationsParams = z.infer<typeof inspectActivationsParamsSchema>;
+export const inspectActivationsResultSchema = z.object({
+  /** Tokens that went through, the beginning-of-text token included. */
+  tokens: z.number(),
+  matrices: z.array(
+    z.object({
+      name: z.string(),
+      /** Root mean square over all tokens and channels. */
+      inputRms: z.number(),
+      /** After the LayerNorm of a 1-bit layer. */
+      outputRms: z.number(),
+      /** ‖y − y_teacher‖ / ‖y_teacher‖ over all tokens, each model on its own stream. */
+      teacherError: z.number().optional(),
+      teacherInputRms: z.number().optional(),
+      teacherOutputRms: z.number().optional(),
+    }),
+  ),
+});
+export type InspectActivationsResult = z.infer<typeof inspectActivationsResultSchema>;

@@ -1,6 +1,8 @@
 import type { ChatCountParams, ChatDelta, ChatParams, ChatResult } from './chat.ts';
 import type { CompletionDelta, CompletionParams, CompletionResult } from './completion.ts';
 import type {
+  InspectActivationsParams,
+  InspectActivationsResult,
   InspectCheckpointsParams,
   InspectCheckpointsResult,
   InspectLayersParams,
@@ -44,6 +46,7 @@ export interface Requests {
   'job/export': { params: JobExportParams; result: JobExport };
   'inspect/layers': { params: InspectLayersParams; result: InspectLayersResult };
   'inspect/matrix': { params: InspectMatrixParams; result: InspectMatrixResult };
+  'inspect/activations': { params: InspectActivationsParams; result: InspectActivationsResult };
   'inspect/checkpoints': { params: InspectCheckpointsParams; result: InspectCheckpointsResult };
   'inspect/tile': { params: InspectTileParams; result: InspectTileResult };
   tokenize: { params: { text: string }; result: { ids: number[] } };

@@ -70,6 +70,9 @@ describe('paths that a client names', () => {
       await expect(
         client.request('inspect/layers', { id: 'i', model: inside.model, other: model }),
       ).rejects.toMatchObject(refused);
+      await expect(
+        client.request('inspect/activations', { id: 'i', model: inside.model, teacher, text: 'a' }),
+      ).rejects.toMatchObject(refused);
       await expect(client.request('inspect/checkpoints', { model })).rejects.toMatchObject(refused);
       const ofRun = { model: join(elsewhere, 'run', 'checkpoints', 'step-1'), ...tile };
       await expect(client.request('inspect/tile', ofRun)).rejects.toMatchObject(refused);
@@ -111,6 +114,8 @@ describe('paths that a client names', () => {
       expect(layers.length).toBeGreaterThan(0);
       expect((await client.request('inspect/tile', { model, ...tile })).cells).not.toBe('');
       expect(await client.request('inspect/checkpoints', { model })).toEqual({ checkpoints: [] });
+      const through = await client.request('inspect/activations', { id: 'i', model, text: 'let one = 1;' });
+      expect(through.matrices).toHaveLength(layers.length);
       const output = join(workspace, 'quantized');
       const spec = { kind: 'quantize' as const, model: join(workspace, 'teacher'), output };
       const { id } = await client.request('job/start', spec);

@@ -37,8 +37,17 @@ export class LlamaReference {
   private readonly finalNorm: Float64Array;
   private readonly blocks: Block[];
 
-  /** @param options headBits 8: the lm_head's rows rounded to 255 values, with a scale a row */
-  constructor(folder: string, options: { headBits?: 8 | 16 } = {}) {
+  /**
+   * @param options headBits 8: the lm_head's rows rounded to 255 values, with a scale a row; onLinear sees the input and
+   *   output of every linear of the blocks, token by token
+   */
+  constructor(
+    folder: string,
+    options: {
+      headBits?: 8 | 16;
+      onLinear?: (name: string, x: Float64Array, y: Float64Array) => void;
+    } = {},
+  ) {
     const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, number> & {
       rope_parameters?: { rope_theta?: number };
     };
@@ -62,7 +71,14 @@ export class LlamaReference {
     this.finalNorm = tensor('model.norm.weight').values;
     this.blocks = Array.from({ length: config.num_hidden_layers as number }, (_, i) => {
       const prefix = `model.layers.${i}`;
-      const linear = (name: string) => readLinear(tensors, `${prefix}.${name}`);
+      const linear = (name: string): Linear => {
+        const apply = readLinear(tensors, `${prefix}.${name}`);
+        return (x) => {
+          const y = apply(x);
+          options.onLinear?.(`${prefix}.${name}`, x, y);
+          return y;
+        };
+      };
       return {
         attentionNorm: tensor(`${prefix}.input_layernorm.weight`).values,
         q: linear('self_attn.q_proj'),

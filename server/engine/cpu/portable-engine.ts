@@ -85,6 +85,11 @@ export interface PortableEngineOptions {
   sequences: number;
   /** Why the model runs on the CPU, for the memory report. */
   reason?: string;
+  /**
+   * Called with the input `[rows, in]` and output `[rows, out]` of every linear of the blocks, in order; the arrays are
+   * only valid during the call.
+   */
+  onLinear?: (name: string, x: Float32Array, y: Float32Array) => void;
 }
 
 /**
@@ -228,9 +233,12 @@ export class PortableEngine implements Engine {
     const { hiddenSize, intermediateSize, heads, kvHeads, headDim, rmsNormEps, vocabSize } = config;
     const { embedding, norm, head, layers } = this.loaded();
     const rows = block.tokens.length;
-    const apply = async (linear: PortableLinear, x: Float32Array, y: Float32Array): Promise<void> => {
+    const { onLinear } = this.options;
+    let index = 0;
+    const apply = async (projection: Projection, x: Float32Array, y: Float32Array): Promise<void> => {
       await this.breathe(signal);
-      linear.apply(x, rows, y);
+      layers[index]?.linears[projection].apply(x, rows, y);
+      onLinear?.(`model.layers.${index}.${projection}`, x, y);
     };
 
     const hidden = new Float32Array(rows * hiddenSize);
@@ -246,25 +254,26 @@ export class PortableEngine implements Engine {
     const gate = new Float32Array(rows * intermediateSize);
     const up = new Float32Array(rows * intermediateSize);
 
-    for (const [index, { inputNorm, postNorm, linears }] of layers.entries()) {
+    for (const { inputNorm, postNorm } of layers) {
       rmsNorm(hidden, inputNorm, rmsNormEps, normed);
-      await apply(linears['self_attn.q_proj'], normed, q);
-      await apply(linears['self_attn.k_proj'], normed, k);
-      await apply(linears['self_attn.v_proj'], normed, v);
+      await apply('self_attn.q_proj', normed, q);
+      await apply('self_attn.k_proj', normed, k);
+      await apply('self_attn.v_proj', normed, v);
       rotate(q, block.position, heads, config);
       rotate(k, block.position, kvHeads, config);
       this.attend(index, block, sequences, { q, k, v }, attended);
-      await apply(linears['self_attn.o_proj'], attended, projected);
+      await apply('self_attn.o_proj', attended, projected);
       add(hidden, projected);
       rmsNorm(hidden, postNorm, rmsNormEps, normed);
-      await apply(linears['mlp.gate_proj'], normed, gate);
-      await apply(linears['mlp.up_proj'], normed, up);
+      await apply('mlp.gate_proj', normed, gate);
+      await apply('mlp.up_proj', normed, up);
       for (let i = 0; i < gate.length; i++) {
         const x = gate[i] as number;
         gate[i] = (x / (1 + Math.exp(-x))) * (up[i] as number);
       }
-      await apply(linears['mlp.down_proj'], gate, projected);
+      await apply('mlp.down_proj', gate, projected);
       add(hidden, projected);
+      index++;
     }
     for (const { row, step, outputRow } of block.wanted) {
       await this.breathe(signal);
