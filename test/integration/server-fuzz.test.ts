@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { Agent, request } from 'node:http';
+import { connect as connectSocket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { mutateBytes, mutateValue, pick, type Random } from '../reference/mutate.ts';
@@ -25,6 +28,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   agent.destroy();
+  if (count > 1000) console.log(`The slowest answer took ${slowest.ms.toFixed(0)} ms: ${slowest.to}`);
   await cleanUp();
 });
 
@@ -57,7 +61,13 @@ const frames: readonly object[] = [
   { method: 'completion', params: { id: 'c', prefix: 'a', suffix: 'b', maxTokens: 2, stop: ['x'] } },
   { method: 'model/load', params: { model: '/nowhere/at/all' } },
   { method: 'model/list', params: {} },
-  { method: 'job/start', params: { kind: 'quantize', source: '/nowhere/a', output: '/nowhere/b' } },
+  { method: 'model/forget', params: { model: '/nowhere' } },
+  { method: 'chat', params: { id: 'c', messages: [{ role: 'user', content: 'hi' }], maxTokens: 2 } },
+  { method: 'chat/count', params: { messages: [{ role: 'user', content: 'hi' }] } },
+  { method: 'memory/plan', params: { contextLength: 64 } },
+  { method: 'job/curves', params: { id: 'none', from: 0 } },
+  { method: 'job/export', params: { id: 'none', format: 'csv', path: '/nowhere/c' } },
+  { method: 'job/start', params: { kind: 'quantize', model: '/nowhere/a', output: '/nowhere/b' } },
   { method: 'job/cancel', params: { id: 'none' } },
   { method: 'job/metrics', params: { id: '../../x' } },
   { method: 'inspect/layers', params: { id: 'i', model: '/nowhere/a' } },
@@ -116,8 +126,24 @@ function taken(socket: WebSocket): Promise<void> {
 function bytesOf(random: Random, value: object): Buffer {
   let changed: unknown = value;
   for (let times = Math.floor(random() * 3); times >= 0; times--) changed = mutateValue(random, changed);
+  if (random() < 0.05) return randomBytes(random);
   const bytes = Buffer.from(JSON.stringify(changed));
   return random() < 0.3 ? mutateBytes(random, bytes) : bytes;
+}
+
+function randomBytes(random: Random): Buffer {
+  return Buffer.from(Array.from({ length: Math.floor(random() * 300) }, () => Math.floor(random() * 256)));
+}
+
+/** Milliseconds of the slowest answer so far, and what it answered. */
+let slowest = { ms: 0, to: '' };
+
+async function timed<T>(what: string, work: Promise<T>): Promise<T> {
+  const begun = performance.now();
+  const result = await work;
+  const ms = performance.now() - begun;
+  if (ms > slowest.ms) slowest = { ms, to: what };
+  return result;
 }
 
 /** Whether the server that was started is still there, well, and within its memory. */
@@ -148,7 +174,9 @@ it('answers any body, with no error of its own', async () => {
       const [path, body] = pick(random, bodies);
       return [path, bytesOf(random, body)] as const;
     });
-    const answered = await Promise.all(cases.map(([path, bytes]) => post(path, bytes)));
+    const answered = await Promise.all(
+      cases.map(([path, bytes]) => timed(`${path} ${bytes.toString('latin1', 0, 500)}`, post(path, bytes))),
+    );
     answered.forEach((status, i) => {
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
       const [path, bytes] = cases[i] ?? ['', Buffer.alloc(0)];
@@ -181,9 +209,43 @@ it('takes any frame', async () => {
       }
       socket.send(bytes.toString('latin1'));
     }
-    await taken(socket);
+    await timed('fifty frames', taken(socket));
     socket.terminate();
   }
   expect(internal, readLog()).toBe('');
+  await expectWell();
+});
+
+it('takes any bytes for a request, and any after an upgrade', async () => {
+  const random = uniform(seed + 2);
+  const { port, token } = server.file;
+  const head = `Host: 127.0.0.1\r\nAuthorization: Bearer ${token}\r\n`;
+  const upgrade =
+    `GET /ws HTTP/1.1\r\n${head}Connection: Upgrade\r\nUpgrade: websocket\r\n` +
+    'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n';
+  const body = '{"prompt":"a","n_predict":1}';
+  const posted = `POST /completion HTTP/1.1\r\n${head}Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  for (let done = 0; done < count / 10; done++) {
+    const socket = connectSocket(port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.resume();
+    await once(socket, 'connect');
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const kind = random();
+    if (kind < 0.4) socket.write(mutateBytes(random, Buffer.from(posted)));
+    else if (kind < 0.6) socket.write(mutateBytes(random, Buffer.from(upgrade)));
+    else if (kind < 0.7) socket.write(randomBytes(random));
+    else {
+      socket.write(upgrade);
+      // A masked text frame, its parts bent.
+      const text = Buffer.from(JSON.stringify({ jsonrpc: '2.0', id: 1, ...pick(random, frames) }));
+      const frame = Buffer.concat([Buffer.from([0x81, 0x80 | Math.min(text.length, 125), 0, 0, 0, 0]), text]);
+      socket.write(mutateBytes(random, frame));
+    }
+    socket.end();
+    const ended = Promise.race([closed.then(() => true), sleep(hungMs, false)]);
+    expect(await timed('the end of a connection', ended), `seed ${seed}, connection ${done}`).toBe(true);
+    socket.destroy();
+  }
   await expectWell();
 });
