@@ -92,14 +92,17 @@ export function statusView(inputs: StatusInputs): StatusView {
   const { completionsOff } = inputs;
   const where = { everywhere: '', language: ' for this language', file: ' for this file' };
   const completions =
-    completionsOff === undefined
-      ? 'Completions are on. Click to turn them off.'
-      : `Completions are off${where[completionsOff]}. Click to turn them on.`;
+    completionsOff === undefined ? 'Completions are on.' : `Completions are off${where[completionsOff]}.`;
+  const click = completionsOff === undefined ? 'Click to turn them off.' : 'Click to turn them on.';
   const details = modelLines(model);
   if (job !== undefined) details.push(`${jobTitle(job)}: ${jobProgressLine(job)}`);
   const view = (icon: string, word: string, why?: string, isError = false): StatusView => ({
     text: `$(${icon}) OneBit${word === '' ? '' : `: ${word}`}`,
-    tooltip: [...(why === undefined ? [] : [why]), completions, ...details],
+    tooltip: [
+      ...(why === undefined ? [] : [why]),
+      `${completions} ${isError ? 'Click for the menu.' : click}`,
+      ...details,
+    ],
     isError,
     label: `OneBit, ${word === '' ? 'ready' : word}`,
   });

@@ -112,7 +112,12 @@ if (options.only === undefined || options.only === 'load') {
     },
     ...{ seconds, warmUpSeconds: seconds / 5, clients: await bundle('load-clients'), code: options.code },
   });
-  loadText = loadTable(report.load);
+  const { measureRecovery } = await loadBundled('recovery');
+  report.recovery = await measureRecovery({
+    ...{ cli: join(root, 'dist', 'onebit.mjs'), folder: join(folder, 'recovery-state'), model: 'starter' },
+  });
+  const [first, second] = report.recovery.map((milliseconds) => (milliseconds / 1000).toFixed(1));
+  loadText = `${loadTable(report.load)}\n\nA server that was killed in the middle of a completion completes again after ${first} s, the second time in a row after ${second} s.`;
 }
 if (options.only === undefined || options.only === 'inspect') {
   report.inspect = await measureInspect(options['inspect-shape'], threads, folder);

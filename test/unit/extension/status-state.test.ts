@@ -89,6 +89,13 @@ describe('the status bar item', () => {
     expect(view.tooltip[0]).toBe('exit code 1');
   });
 
+  test('the tooltip says what a click does: the menu, where something is wrong', () => {
+    const said = (change: Partial<StatusInputs>) => statusView({ ...calm, ...change }).tooltip.join('\n');
+    expect(said({})).toContain('Click to turn them off.');
+    expect(said({ completionsOff: 'file' })).toContain('off for this file. Click to turn them on.');
+    expect(said({ link: { state: 'failed', error: 'x' } })).toContain('Click for the menu.');
+  });
+
   test('the tooltip names the model and its memory', () => {
     const lines = statusView(calm).tooltip;
     expect(lines).toContain('Model: starter');
