@@ -52,7 +52,11 @@ exports.activate = (context) => {
 const titles = { list: 'Chat Test: List', ask: 'Chat Test: Ask', cancel: 'Chat Test: Ask and Cancel' };
 
 const workbench = useWorkbench({
-  settings: ({ base }) => ({ 'onebit.server.model': join(base, 'chat-model') }),
+  settings: ({ base }) => ({
+    'onebit.server.model': join(base, 'chat-model'),
+    // Long enough for a window to come back.
+    'onebit.server.stopAfterSeconds': 60,
+  }),
   prepare: async ({ base, workspace }) => {
     const folder = join(base, 'chat-model');
     const { vocabSize } = byteTokens;
@@ -145,6 +149,14 @@ test('it stops when the chat is cancelled', async () => {
   } finally {
     await client.close();
   }
+});
+
+test('a reloaded window has the same server, and its model on the list before it asks for it', async () => {
+  const { pid } = (await readServerFile(workbench().folders.state)) ?? {};
+  await workbench().reload();
+  expect(await run('list')).toMatchObject({ models: [{ id: modelFolder() }] });
+  expect(await run('ask')).toMatchObject({ tokens: 4 });
+  expect((await serverProcesses(workbench().folders.state)).map((each) => each.pid)).toEqual([pid]);
 });
 
 test('a model without a chat template is not on the list', async () => {
