@@ -62,6 +62,11 @@ export interface EngineStep {
    * and returns no logits for the step, so that bytes come back instead of the vocabulary; others ignore it.
    */
   top?: TopLogits;
+  /**
+   * With `logits: 'last'`: where an engine may put them, f32 [vocab], and what it then returns, so that a text does not
+   * leave megabytes of garbage behind. Whoever gives it reads it before its next step.
+   */
+  into?: Float32Array;
 }
 
 /** Whether the most likely tokens are wanted of a step, and not all of its logits. */

@@ -17,6 +17,8 @@ interface Slot {
   lastUsed: number;
   /** The editor that last worked with it, and when, in milliseconds; undefined after a bulk request. */
   editor: { client: string; at: number } | undefined;
+  /** Where the engine puts the logits of this slot's next token, once all of them are needed. */
+  logits: Float32Array | undefined;
 }
 
 /** Fewer tokens than this are made anew rather than that another cache's rest is lost for them. */
@@ -146,7 +148,9 @@ export class Scheduler {
       const left = ({ slot, history }: Running): number => history.length - slot.tokens.length;
       const plan = planPass(this.#running, ++this.#passes, left, this.#editorSlots().length > 0);
       const batch = plan.map(({ running }) => running);
-      const steps = plan.map(({ running, tokens }) => nextStep(running, tokens));
+      const steps = plan.map(({ running, tokens }) =>
+        nextStep(running, tokens, this.#engine.config.vocabSize),
+      );
       let logits: Float32Array[];
       try {
         logits = await this.#engine.forward(steps);
@@ -221,6 +225,7 @@ export class Scheduler {
         busy: false,
         lastUsed: 0,
         editor: undefined,
+        logits: undefined,
       };
       this.#slots.push(slot);
       return slot;
@@ -357,7 +362,11 @@ export class Scheduler {
   }
 }
 
-function nextStep({ slot, history, sampler, generated, request }: Running, count: number): EngineStep {
+function nextStep(
+  { slot, history, sampler, generated, request }: Running,
+  count: number,
+  vocabSize: number,
+): EngineStep {
   const from = slot.tokens.length;
   const to = from + count;
   const step = { sequence: slot.sequence, tokens: history.slice(from, to) };
@@ -365,7 +374,10 @@ function nextStep({ slot, history, sampler, generated, request }: Running, count
   // Before minTokens the end tokens are ruled out, which may be the most likely ones.
   const needed = generated.length < (request.minTokens ?? 0) ? undefined : sampler.topNeeded(mostTop);
   const wanted = Math.max(needed ?? 0, request.logprobs ?? 0);
-  if (needed === undefined || wanted > mostTop) return { ...step, logits: 'last' };
+  if (needed === undefined || wanted > mostTop) {
+    slot.logits ??= new Float32Array(vocabSize);
+    return { ...step, logits: 'last', into: slot.logits };
+  }
   return { ...step, logits: 'last', top: { wanted, ids: [], logits: [], logSumExp: 0 } };
 }
 

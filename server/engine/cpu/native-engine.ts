@@ -174,9 +174,11 @@ export class NativeEngine implements Engine {
     const { contextLength, config } = this;
     const sequences = steps.map(({ sequence }) => this.own(sequence));
     const plan = planSteps(steps, { contextLength, vocabSize: config.vocabSize, blockRows: nativeBlockRows });
-    const outputs = plan.wantedRows.map(
-      (rows, i) => new Float32Array(wantsTop(steps[i]) ? 0 : rows * config.vocabSize),
-    );
+    const outputs = plan.wantedRows.map((rows, i) => {
+      const size = wantsTop(steps[i]) ? 0 : rows * config.vocabSize;
+      const into = steps[i]?.into;
+      return into?.length === size ? into : new Float32Array(size);
+    });
     steps.forEach(({ tokens }, i) => {
       const sequence = sequences[i] as NativeSequence;
       sequence.used = Math.max(sequence.used, sequence.length + tokens.length);
