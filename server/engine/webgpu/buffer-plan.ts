@@ -14,12 +14,24 @@ export const maxTop = mostTop;
 /** Tokens of a block in the search for the most likely ones. */
 export const topBlockTokens = 1024;
 
+/** Parts that decoding rows' attention is cut into over a long context. */
+export const attentionChunks = 8;
+/** Positions from which that pays for its second dispatch: a workgroup's worth for each part. */
+export const splitPositions = 1024;
+
 export interface GpuEngineShape {
   config: ModelConfig;
   contextLength: number;
   sequences: number;
   /** f32 in the KV cache; fp16 otherwise. */
   exact: boolean;
+  /** Positions from which the attention of decoding rows is cut into parts; default splitPositions. */
+  splitFrom?: number;
+}
+
+/** Whether a context is long enough that decoding rows' attention is ever cut into parts. */
+export function splitsAttention({ contextLength, splitFrom = splitPositions }: GpuEngineShape): boolean {
+  return contextLength > splitFrom;
 }
 
 export interface PlannedBuffer {
@@ -147,6 +159,9 @@ export function planBuffers(shape: GpuEngineShape, limit = bindingLimit): Planne
   scratch('scaledMlp', 128 * signWords(intermediateSize));
   scratch('queries', 4 * heads * headDim);
   scratch('raw', 4 * Math.max((heads + 2 * kvHeads) * headDim, hiddenSize, 2 * intermediateSize));
+  if (splitsAttention(shape)) {
+    scratch('attendedParts', heads * attentionChunks * (8 + 4 * headDim), 'scratch', maxDecodeRows);
+  }
   scratch('normed', 4 * hiddenSize);
   scratch('logits', 4 * vocabSize, 'output', maxDecodeRows);
   const blocks = Math.ceil(vocabSize / topBlockTokens);

@@ -91,12 +91,13 @@ export class CompiledProgram {
   /** @param rows how many rows the step has */
   encode(pass: GPUComputePassEncoder, rows: number): void {
     for (const { pipeline, bindGroup, groups } of this.dispatches) {
-      const [x, y = 1] = groups;
+      const [x, y = 1, z = 1] = groups;
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, bindGroup);
       pass.dispatchWorkgroups(
         x === 'rows' ? rows : x,
         y === 'rows' ? rows : y === 'tiles' ? Math.ceil(rows / 32) : y,
+        z,
       );
     }
   }

@@ -1,10 +1,13 @@
 import type { OptionalFeature } from '../../gpu/adapters.ts';
+import attentionMerge from './kernels/attention-merge.wgsl';
+import attentionPart from './kernels/attention-part.wgsl';
 import attention from './kernels/attention.wgsl';
 import embedNorm from './kernels/embed-norm.wgsl';
 import headGemv from './kernels/head-gemv.wgsl';
 import normResidualNorm from './kernels/norm-residual-norm.wgsl';
 import normRopeCache from './kernels/norm-rope-cache.wgsl';
 import normSwiglu from './kernels/norm-swiglu.wgsl';
+import attend from './kernels/shared/attend.wgsl';
 import kvF16 from './kernels/shared/kv-f16.wgsl';
 import kvF32 from './kernels/shared/kv-f32.wgsl';
 import lanesSubgroups from './kernels/shared/lanes-subgroups.wgsl';
@@ -54,7 +57,9 @@ const kernels = {
   'sign-gemv': [signGemv, 'lanes', 'signed'],
   'sign-gemm': [signGemm, 'signed'],
   'norm-rope-cache': [normRopeCache, 'lanes', 'kv', layerNorm],
-  attention: [attention, 'lanes', 'kv', 'scaled'],
+  attention: [attention, 'lanes', 'kv', 'scaled', attend],
+  'attention-part': [attentionPart, 'lanes', 'kv', attend],
+  'attention-merge': [attentionMerge, 'scaled'],
   'norm-residual-norm': [normResidualNorm, 'lanes', 'scaled', layerNorm, rmsNorm],
   'norm-swiglu': [normSwiglu, 'lanes', 'scaled', layerNorm],
   'head-gemv': [headGemv, 'lanes'],

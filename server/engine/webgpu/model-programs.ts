@@ -3,6 +3,8 @@ import {
   maxDecodeRows,
   maxTop,
   planBuffers,
+  splitPositions,
+  splitsAttention,
   type GpuEngineShape,
   type PlannedBuffer,
 } from './buffer-plan.ts';
@@ -26,7 +28,10 @@ export class ModelPrograms {
   private constructor(
     private readonly gpu: GpuDevice,
     private readonly buffers: ReadonlyMap<string, GPUBuffer>,
+    private readonly shape: GpuEngineShape,
     private readonly decode: ReadonlyMap<number, CompiledProgram>,
+    /** The same for long contexts; empty where the context is short. */
+    private readonly splitDecode: ReadonlyMap<number, CompiledProgram>,
     private readonly prefill: CompiledProgram,
     private readonly head: ReadonlyMap<number, CompiledProgram>,
     private readonly top: ReadonlyMap<number, CompiledProgram>,
@@ -45,9 +50,14 @@ export class ModelPrograms {
         const variant = kernelVariant(gpu.features, shape.exact);
         const cache = new PipelineCache(gpu.device, variant, (name) => named(buffers, name));
         const decode = new Map<number, CompiledProgram>();
+        const splitDecode = new Map<number, CompiledProgram>();
         const head = new Map<number, CompiledProgram>();
         for (const batch of batches) {
           decode.set(batch, await CompiledProgram.compile(layersProgram(shape, batch), cache));
+          if (splitsAttention(shape)) {
+            const program = layersProgram(shape, batch, undefined, true);
+            splitDecode.set(batch, await CompiledProgram.compile(program, cache));
+          }
           head.set(batch, await CompiledProgram.compile(headProgram(shape, batch), cache));
         }
         const prefill = await CompiledProgram.compile(layersProgram(shape, 'prefill'), cache);
@@ -55,7 +65,7 @@ export class ModelPrograms {
         for (const count of [1, maxTop]) {
           top.set(count, await CompiledProgram.compile(topProgram(shape, count), cache));
         }
-        return new ModelPrograms(gpu, buffers, decode, prefill, head, top);
+        return new ModelPrograms(gpu, buffers, shape, decode, splitDecode, prefill, head, top);
       });
     } catch (error) {
       gpu.ledger.destroy(...buffers.values());
@@ -68,9 +78,14 @@ export class ModelPrograms {
     return named(this.buffers, name);
   }
 
-  /** From the embedded tokens to the last RMSNorm, for so many rows of the inputs. */
-  encodeLayers(pass: GPUComputePassEncoder, rows: number): void {
-    const program = rows <= maxDecodeRows ? fitting(this.decode, rows) : this.prefill;
+  /**
+   * From the embedded tokens to the last RMSNorm, for so many rows of the inputs.
+   * @param positions those that the row with the longest context attends to
+   */
+  encodeLayers(pass: GPUComputePassEncoder, rows: number, positions: number): void {
+    const isSplit = this.splitDecode.size > 0 && positions > (this.shape.splitFrom ?? splitPositions);
+    const decode = isSplit ? this.splitDecode : this.decode;
+    const program = rows <= maxDecodeRows ? fitting(decode, rows) : this.prefill;
     program.encode(pass, rows);
   }
 

@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../../checkpoint/model-config.ts';
 import {
+  attentionChunks,
   cacheBanks,
   groupShape,
   hasBias,
@@ -19,7 +20,7 @@ export interface Dispatch {
   constants: KernelConstants;
   bindings: string[];
   /** Workgroups: fixed numbers, or one for each row of the step ('rows'), or one for each tile of rows. */
-  groups: [number | 'rows', (number | 'rows' | 'tiles')?];
+  groups: [number | 'rows', (number | 'rows' | 'tiles')?, number?];
 }
 
 /** Outputs that a workgroup of a product makes: they share the inputs they read. */
@@ -31,8 +32,14 @@ const lanes = { linear: 64, row: 256, attention: 128 };
  * The dispatches from the embedding to the last RMSNorm: one, and nine a layer (two more for each further bank
  * of the KV cache).
  * @param batch rows of the decode kernels: 1, 2, 4 or 8; or 'prefill' for up to maxRows in tiles
+ * @param isSplit the attention of decoding rows in parts, which one more dispatch a layer puts together
  */
-export function layersProgram(shape: GpuEngineShape, batch: number | 'prefill', limit?: number): Dispatch[] {
+export function layersProgram(
+  shape: GpuEngineShape,
+  batch: number | 'prefill',
+  limit?: number,
+  isSplit = false,
+): Dispatch[] {
   const { config, contextLength } = shape;
   const { hiddenSize, intermediateSize, heads, kvHeads, headDim, layers } = config;
   const banks = cacheBanks(shape, limit);
@@ -80,31 +87,47 @@ export function layersProgram(shape: GpuEngineShape, batch: number | 'prefill', 
         groups: [3, 'rows'],
       });
     });
+    const attention = {
+      WORKGROUP: Math.max(lanes.attention, headDim / 2),
+      SUMS: 1,
+      HEADS: heads,
+      KV_HEADS: kvHeads,
+      HEAD_DIM: headDim,
+      CONTEXT: contextLength,
+    };
+    const output = { MAX_ROWS: maxRows, WORDS: signWords(heads * headDim) };
     banks.forEach((_, bank) => {
+      const inputs = ['queries', 'rows', `${block}keys.${bank}`, `${block}values.${bank}`];
+      program.push(
+        isSplit
+          ? {
+              kernel: 'attention-part',
+              constants: { ...attention, BANK: bank, CHUNKS: attentionChunks },
+              bindings: [...inputs, 'attendedParts'],
+              groups: [heads, 'rows', attentionChunks],
+            }
+          : {
+              kernel: 'attention',
+              constants: { ...attention, ...output, BANK: bank },
+              bindings: [...inputs, `${block}o.g`, 'scaledAttended'],
+              groups: [heads, 'rows'],
+            },
+      );
+    });
+    if (isSplit) {
       program.push({
-        kernel: 'attention',
+        kernel: 'attention-merge',
         constants: {
-          WORKGROUP: Math.max(lanes.attention, headDim / 2),
-          SUMS: 1,
-          MAX_ROWS: maxRows,
+          ...output,
+          WORKGROUP: lanes.linear,
           HEADS: heads,
-          KV_HEADS: kvHeads,
           HEAD_DIM: headDim,
-          WORDS: signWords(heads * headDim),
-          CONTEXT: contextLength,
-          BANK: bank,
+          CHUNKS: attentionChunks,
         },
-        bindings: [
-          'queries',
-          'rows',
-          `${block}keys.${bank}`,
-          `${block}values.${bank}`,
-          `${block}o.g`,
-          'scaledAttended',
-        ],
+        bindings: ['attendedParts', `${block}o.g`, 'scaledAttended'],
         groups: [heads, 'rows'],
       });
-    });
+    }
     product('o', 'scaledAttended');
     program.push({
       kernel: 'norm-residual-norm',

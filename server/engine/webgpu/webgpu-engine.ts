@@ -26,6 +26,8 @@ export interface WebGpuEngineOptions {
   sequences: number;
   /** f32 in the KV cache; fp16 otherwise. */
   exact?: boolean;
+  /** See GpuEngineShape.splitFrom. */
+  splitFrom?: number;
   /** Why the model runs on this GPU, for the memory report. */
   reason?: string;
   /** `dispose` destroys the device too. */
@@ -83,8 +85,8 @@ export class WebGpuEngine implements Engine {
   ): Promise<WebGpuEngine> {
     const { config } = checkpoint;
     requireRunnable(checkpoint);
-    const { contextLength, sequences, exact = false } = options;
-    const shape: GpuEngineShape = { config, contextLength, sequences, exact };
+    const { contextLength, sequences, exact = false, splitFrom } = options;
+    const shape: GpuEngineShape = { config, contextLength, sequences, exact, splitFrom };
     throwIfCancelled(signal);
     const programs = await ModelPrograms.create(gpu, shape);
     try {
@@ -183,11 +185,10 @@ export class WebGpuEngine implements Engine {
     sequences: GpuSequence[],
     outputs: Float32Array[],
   ): Promise<void> {
-    const rows = block.tokens.length;
     this.writeInputs(block, sequences);
     for (let first = 0; first === 0 || first < block.wanted.length; first += maxDecodeRows) {
       const wanted = block.wanted.slice(first, first + maxDecodeRows);
-      await this.submit(first === 0 ? rows : 0, wanted, steps, outputs);
+      await this.submit(first === 0 ? block.position : new Int32Array(0), wanted, steps, outputs);
     }
   }
 
@@ -208,14 +209,15 @@ export class WebGpuEngine implements Engine {
     queue.writeBuffer(this.programs.buffer('rows'), 0, rows, 0, 4 * count);
   }
 
-  /** One command buffer: the layers of `rows` rows (none where they have run), and the wanted rows' head. */
+  /** One command buffer: the layers of the rows at these positions (none where they have run), and the wanted rows' head. */
   private async submit(
-    rows: number,
+    positions: Int32Array,
     wanted: WantedRow[],
     steps: EngineStep[],
     outputs: Float32Array[],
   ): Promise<void> {
     const { gpu, programs, config } = this;
+    const rows = positions.length;
     const count = wanted.length;
     const tops = wanted.filter(({ step }) => wantsTop(steps[step])).length;
     const top = wanted.every(({ step }) => (steps[step]?.top?.wanted ?? 1) <= 1) ? 1 : maxTop;
@@ -227,7 +229,7 @@ export class WebGpuEngine implements Engine {
     }
     const encoder = gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    if (rows > 0) programs.encodeLayers(pass, rows);
+    if (rows > 0) programs.encodeLayers(pass, rows, 1 + Math.max(...positions));
     if (count > 0) programs.encodeHead(pass, count);
     if (tops > 0) programs.encodeTop(pass, count, top);
     pass.end();

@@ -39,6 +39,8 @@ describe('the cost of the WebGPU engine on LLaMA-7B', () => {
       const perLayer = (layersProgram(shape, batch).length - 1) / llama7b.layers;
       expect(perLayer).toBeLessThanOrEqual(9);
     }
+    // Beyond 1024 positions one more puts the parts of the attention together.
+    expect((layersProgram(shape, 1, undefined, true).length - 1) / llama7b.layers).toBe(10);
   });
 
   it('is at most 1.30 GB of GPU memory beside the KV cache', () => {

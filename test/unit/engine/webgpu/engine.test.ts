@@ -83,6 +83,33 @@ describe.skipIf(noSoftwareAdapter !== undefined)('the WebGPU engine', { timeout:
     expected.forEach((logits, i) => expectNear(actual[i], logits));
   });
 
+  it('gives the same logits with the attention of long contexts in parts', async () => {
+    const { count } = gpu.ledger;
+    const split = await WebGpuEngine.load(gpu, checkpoint, {
+      contextLength,
+      sequences: 2,
+      exact: true,
+      splitFrom: 40,
+    });
+    const run = async (it: Engine) => {
+      const [long, short] = [it.open(), it.open()];
+      await it.forward([
+        { sequence: long, tokens, logits: 'none' },
+        { sequence: short, tokens: [8], logits: 'none' },
+      ]);
+      const both = await it.forward([
+        { sequence: long, tokens: [5], logits: 'last' },
+        { sequence: short, tokens: [6], logits: 'last' },
+      ]);
+      for (const sequence of [long, short]) sequence.dispose();
+      return both;
+    };
+    const expected = await run(portable);
+    (await run(split)).forEach((logits, i) => expectNear(logits, expected[i]));
+    await split.dispose();
+    expect(gpu.ledger.count).toBe(count);
+  });
+
   it('chooses the same ids over 128 greedy tokens, and reads back less than 1 KB for each', async () => {
     const [ours, reference] = [engine.open(), portable.open()];
     let [token, expected] = [3, 3];

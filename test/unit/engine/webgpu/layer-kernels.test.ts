@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { maxRows } from '../../../../server/engine/webgpu/buffer-plan.ts';
+import { attentionChunks, maxRows } from '../../../../server/engine/webgpu/buffer-plan.ts';
 import { layersProgram } from '../../../../server/engine/webgpu/step-program.ts';
 import * as reference from '../../../reference/webgpu-kernels.ts';
 import {
@@ -108,16 +108,27 @@ describeKernels(
       });
 
       const g = vector(qSize, 0.5, 1);
+      const caches = {
+        'layers.0.keys.0': new Uint32Array(first('layers.0.keys.0').buffer),
+        'layers.0.values.0': new Uint32Array(first('layers.0.values.0').buffer),
+      };
+      const output = { 'layers.0.o.g': Float32Array.from(g), scaledAttended: scaled.write([[]], qSize) };
       const second = await run(
         find(program, 'attention'),
-        {
-          queries,
-          rows: rowsBuffer,
-          'layers.0.keys.0': new Uint32Array(first('layers.0.keys.0').buffer),
-          'layers.0.values.0': new Uint32Array(first('layers.0.values.0').buffer),
-          'layers.0.o.g': Float32Array.from(g),
-          scaledAttended: scaled.write([[]], qSize),
-        },
+        { queries, rows: rowsBuffer, ...caches, ...output },
+        rows,
+      );
+      // The same in parts, some of them empty.
+      const split = layersProgram({ ...shape, exact: !variant.halfCache }, 1, undefined, true);
+      const partSize = heads * attentionChunks * (2 + headDim);
+      const parts = await run(
+        find(split, 'attention-part'),
+        { queries, rows: rowsBuffer, ...caches, attendedParts: new Float32Array(rows * partSize) },
+        rows,
+      );
+      const merged = await run(
+        find(split, 'attention-merge'),
+        { attendedParts: floats(parts('attendedParts')), ...output },
         rows,
       );
       places.forEach(({ position, slot }, r) => {
@@ -132,9 +143,11 @@ describeKernels(
           config,
         );
         const expected = attended.map((value, k) => value * (g[k] ?? 0));
-        expect(difference(scaled.read(second('scaledAttended'), 0, r, qSize), expected)).toBeLessThan(
-          scaledTolerance,
-        );
+        for (const result of [second, merged]) {
+          expect(difference(scaled.read(result('scaledAttended'), 0, r, qSize), expected)).toBeLessThan(
+            scaledTolerance,
+          );
+        }
       });
     });
 
