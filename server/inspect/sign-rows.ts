@@ -1,11 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { TensorInfo } from '../checkpoint/checkpoint.ts';
-import { dtypeBytes, isFloatDtype } from '../checkpoint/dtype.ts';
-import { widenFloats } from '../checkpoint/float-conversion.ts';
+import { dtypeBytes, isFloatDtype, type FloatDtype } from '../checkpoint/dtype.ts';
 import { projections, type Projection } from '../checkpoint/model-config.ts';
-import { packSigns } from '../checkpoint/sign-packing.ts';
 import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
 import type { FloatRows } from '../svid/float-rows.ts';
+import { latentSigns } from './latent-weights.ts';
 import type { InspectedCheckpoint } from './run-files.ts';
 
 /** One of the seven linears of a block. */
@@ -57,23 +56,13 @@ export class MatrixRows {
   /** Packed signs (1 = −1) of rows `[first, last)`, whatever the model's kind. */
   async signs(first: number, last: number, signal?: AbortSignal): Promise<Uint8Array> {
     if (this.checkpoint.kind === 'onebit') return this.bytes(first, last, signal);
-    return packSigns(await this.floats(first, last, signal), last - first, this.columns, this.info.name);
-  }
-
-  /** Rows `[first, last)` as f32; of a model whose weights are floats. */
-  async floats(first: number, last: number, signal?: AbortSignal): Promise<Float32Array> {
-    const { dtype } = this.info;
-    if (!isFloatDtype(dtype)) throw new OneBitError('internal', `${this.info.name} is ${dtype}, not floats.`);
-    const values = new Float32Array((last - first) * this.columns);
-    widenFloats(await this.bytes(first, last, signal), dtype, values);
-    return values;
+    const weights = { bytes: await this.bytes(first, last, signal), dtype: this.floatDtype() };
+    return (await latentSigns(weights, last - first, this.columns, this.info.name)).signs.bytes;
   }
 
   /** The whole matrix as it is stored; of a model whose weights are floats. */
   async stored(signal?: AbortSignal): Promise<FloatRows> {
-    const { dtype, name } = this.info;
-    if (!isFloatDtype(dtype)) throw new OneBitError('internal', `${name} is ${dtype}, not floats.`);
-    return { bytes: await this.bytes(0, this.rows, signal), dtype };
+    return { bytes: await this.bytes(0, this.rows, signal), dtype: this.floatDtype() };
   }
 
   /** Calls `visit` for one block of rows after another; lets the event loop breathe in between. */
@@ -89,6 +78,12 @@ export class MatrixRows {
       await visit(row, Math.min(last, row + step));
       await setImmediate();
     }
+  }
+
+  private floatDtype(): FloatDtype {
+    const { dtype, name } = this.info;
+    if (isFloatDtype(dtype)) return dtype;
+    throw new OneBitError('internal', `${name} is ${dtype}, not floats.`);
   }
 
   private async bytes(first: number, last: number, signal?: AbortSignal): Promise<Uint8Array> {
