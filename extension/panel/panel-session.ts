@@ -22,6 +22,8 @@ export interface PanelActions {
   openFolder(folder: string): void;
   /** Asks for the folder of a full-precision checkpoint; undefined when the user gave up. */
   chooseTeacher(): Promise<string | undefined>;
+  /** Asks where to and writes it. */
+  save(file: { name: string; content: string }): Promise<void>;
   showError(message: string): void;
 }
 
@@ -92,6 +94,21 @@ export class PanelSession {
         return;
       case 'cancelJob':
         return this.run(this.link.request('job/cancel', { id: message.id }));
+      case 'resumeJob': {
+        const job = this.jobs.get(message.id);
+        if (job !== undefined) this.run(this.link.request('job/start', job.spec));
+        return;
+      }
+      case 'curves':
+        return this.run(this.sendCurves(message.id));
+      case 'exportJob':
+        return this.run(
+          this.link
+            .request('job/export', { id: message.id, format: message.format })
+            .then((file) => this.actions.save(file)),
+        );
+      case 'savePicture':
+        return this.run(this.actions.save(message));
       case 'openJobFolder': {
         const job = this.jobs.get(message.id);
         if (job !== undefined) this.actions.openFolder(job.folder);
@@ -243,6 +260,18 @@ export class PanelSession {
       if (job.state === 'done') void this.sendModels();
     } else {
       this.jobTimer ??= setTimeout(() => this.sendJobs(), jobInterval);
+    }
+  }
+
+  /** All points of a run, piece by piece; ends when the panel is hidden or reads everything anew. */
+  private async sendCurves(id: string): Promise<void> {
+    const { round } = this;
+    for (let from = 0; ;) {
+      const curves = await this.link.request('job/curves', { id, from });
+      if (round !== this.round) return;
+      this.post({ type: 'curves', id, from, curves });
+      if (curves.complete || curves.next === from) return;
+      from = curves.next;
     }
   }
 

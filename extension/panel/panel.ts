@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { homedir } from 'node:os';
 import * as vscode from 'vscode';
 import type { FromPanel } from '../../server/protocol/panel.ts';
 import { panelHtml } from './panel-html.ts';
@@ -103,6 +104,12 @@ const actionsWith = (folders: OpenFolders): PanelActions => ({
     const teacher = chosen?.[0]?.fsPath;
     if (teacher !== undefined) await folders.choose([teacher]);
     return teacher;
+  },
+  save: async ({ name, content }) => {
+    // TensorBoard wants its file in a folder of the run's name.
+    const base = vscode.workspace.workspaceFolders?.[0]?.uri ?? vscode.Uri.file(homedir());
+    const uri = await vscode.window.showSaveDialog({ defaultUri: vscode.Uri.joinPath(base, name) });
+    if (uri !== undefined) await vscode.workspace.fs.writeFile(uri, Buffer.from(content, 'base64'));
   },
   showError: (message) => void vscode.window.showErrorMessage(`OneBit: ${message}`),
 });

@@ -1,3 +1,4 @@
+import type { JobCurves } from './curves.ts';
 import type { InspectLayersResult } from './inspect.ts';
 import type { Job, Metric } from './job.ts';
 import type { MemoryPlan, MemoryPlanParams } from './memory.ts';
@@ -46,6 +47,8 @@ export type ToPanel =
   | { type: 'models'; models: ModelSummary[] }
   /** `metrics`: only those since the last message about this job. */
   | { type: 'job'; job: Job; metrics: Metric[] }
+  /** The next points of a run, all of them; `from` is 0 where they begin anew. */
+  | { type: 'curves'; id: string; from: number; curves: JobCurves }
   | { type: 'inspecting'; inspecting: Inspecting }
   | { type: 'layers'; layers: InspectLayersResult }
   | { type: 'layersError'; message: string };
@@ -64,6 +67,13 @@ export type FromPanel =
   /** Asks for a folder, then inspects `model` against it. */
   | { type: 'chooseTeacher'; model: string }
   | { type: 'cancelJob'; id: string }
+  /** Starts a job that stopped once more; a distillation goes on from its last checkpoint. */
+  | { type: 'resumeJob'; id: string }
+  /** Asks for all points of a run; what is measured later follows as `job`. */
+  | { type: 'curves'; id: string }
+  | { type: 'exportJob'; id: string; format: 'csv' | 'tensorboard' }
+  /** @param content PNG in base64 */
+  | { type: 'savePicture'; name: string; content: string }
   | { type: 'openJobFolder'; id: string }
   /** What an evaluation found. */
   | { type: 'openReport'; id: string }

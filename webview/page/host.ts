@@ -16,6 +16,10 @@ export interface UiState {
   /** Names of curves switched off. */
   hiddenCurves?: string[];
   logarithmic?: boolean;
+  /** Weight of the moving average of curves, 0 … 0.99. */
+  smoothing?: number;
+  /** Runs drawn beside the chosen one. */
+  overlay?: string[];
   sort?: Sort;
   projection?: string;
   /** Model whose layers were asked for, and the teacher they were compared with. */

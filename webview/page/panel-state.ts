@@ -1,11 +1,14 @@
 import type { Job, Metric } from '../../server/protocol/job.ts';
 import type { MemoryPlan } from '../../server/protocol/memory.ts';
 import { withReading } from '../../server/protocol/memory-readings.ts';
+import { appendCurves, curvesOf, decodeCurves, noPoints, type RunCurves } from '../runs/run-curves.ts';
 import type { PanelSnapshot, ToPanel } from '../../server/protocol/panel.ts';
 
 export interface PanelState extends PanelSnapshot {
   /** False until the first snapshot. */
   received: boolean;
+  /** Runs that the page has all points of. */
+  curves?: Record<string, RunCurves>;
   /** The last answer to `planMemory`. */
   plan?: { plan?: MemoryPlan; error?: string };
 }
@@ -44,11 +47,22 @@ export function reduce(state: PanelState, message: ToPanel): PanelState {
               ...state.metrics,
               [message.job.id]: appendMetrics(state.metrics[message.job.id] ?? [], message.metrics),
             };
+      const known = state.curves?.[message.job.id];
+      const curves =
+        known === undefined || message.metrics.length === 0
+          ? state.curves
+          : { ...state.curves, [message.job.id]: appendCurves(known, curvesOf(message.metrics)) };
       return {
         ...state,
+        curves,
         jobs: at < 0 ? [...state.jobs, message.job] : state.jobs.with(at, message.job),
         metrics,
       };
+    }
+    case 'curves': {
+      const before = message.from === 0 ? noPoints : (state.curves?.[message.id] ?? noPoints);
+      const curves = { ...state.curves, [message.id]: appendCurves(before, decodeCurves(message.curves)) };
+      return { ...state, curves };
     }
     case 'inspecting':
       return { ...state, inspecting: message.inspecting, layersError: undefined };

@@ -1,8 +1,8 @@
 import { formatDuration } from '../../server/protocol/duration.ts';
+import type { CurveName } from '../../server/protocol/curves.ts';
 import type { Metric } from '../../server/protocol/job.ts';
 import { formatInteger, formatLoss, unbroken } from '../page/format.ts';
-
-export type CurveName = 'loss' | 'kl' | 'hidden' | 'nll' | 'perplexity';
+import type { RunCurves } from './run-curves.ts';
 
 export interface CurveKind {
   name: CurveName;
@@ -13,7 +13,9 @@ export interface CurveKind {
   /** Dashes, so that curves differ without colour too. */
   dash: number[];
   /** Perplexity has a scale of its own, on the right. */
-  scale: 'loss' | 'perplexity';
+  scale: 'loss' | 'perplexity' | 'learningRate' | 'tokensPerSecond' | 'signFlips';
+  /** Drawn only where its user asks for it. */
+  onDemand?: boolean;
 }
 
 export const curveKinds: CurveKind[] = [
@@ -57,48 +59,71 @@ export const curveKinds: CurveKind[] = [
     dash: [],
     scale: 'perplexity',
   },
+  {
+    name: 'learningRate',
+    label: 'Learning rate',
+    description: 'Learning rate, on a scale of its own without an axis',
+    colour: '--vscode-charts-orange',
+    dash: [4, 2],
+    scale: 'learningRate',
+    onDemand: true,
+  },
+  {
+    name: 'tokensPerSecond',
+    label: 'Tokens/s',
+    description: 'Tokens trained on in a second, on a scale of its own without an axis',
+    colour: '--vscode-foreground',
+    dash: [1, 2],
+    scale: 'tokensPerSecond',
+    onDemand: true,
+  },
+  {
+    name: 'signFlips',
+    label: 'Sign flips',
+    description:
+      'Share of signs that differ from the start, mean over the layers, on a scale without an axis',
+    colour: '--vscode-charts-orange',
+    dash: [12, 3],
+    scale: 'signFlips',
+    onDemand: true,
+  },
 ];
 
-export interface CurveData {
-  steps: number[];
-  /** Only the curves that have a point; null where a step has none. */
-  values: Partial<Record<CurveName, (number | null)[]>>;
-}
+/** What is switched off until its user switches it on. */
+export const hiddenAtFirst = curveKinds.filter(({ onDemand }) => onDemand === true).map(({ name }) => name);
 
-/** Columns for the plot. Values that are no numbers, as after a divergence, become gaps. */
-export function curveData(metrics: Metric[]): CurveData {
-  const values: CurveData['values'] = {};
-  for (const { name } of curveKinds) {
-    const column = metrics.map((metric) => {
-      const value = metric[name];
-      return value !== undefined && Number.isFinite(value) ? value : null;
-    });
-    if (column.some((value) => value !== null)) values[name] = column;
-  }
-  return { steps: metrics.map((metric) => metric.step), values };
+/** Which curves a run has points of. */
+export function presentKinds({ values }: RunCurves): CurveKind[] {
+  return curveKinds.filter(({ name }) => values[name].some(Number.isFinite));
 }
 
 /** The last value of a curve, and the step where it was measured. */
-export function lastValue(data: CurveData, name: CurveName): { step: number; value: number } | undefined {
-  const column = data.values[name] ?? [];
-  for (let i = column.length - 1; i >= 0; i--) {
-    const value = column[i];
-    const step = data.steps[i];
-    if (value !== null && value !== undefined && step !== undefined) return { step, value };
-  }
-  return undefined;
+export function lastValue(data: RunCurves, name: CurveName): { step: number; value: number } | undefined {
+  return valueAt(data, name, data.values[name].findLastIndex(Number.isFinite));
 }
 
-function firstValue(data: CurveData, name: CurveName): { step: number; value: number } | undefined {
-  const column = data.values[name] ?? [];
-  const i = column.findIndex((value) => value !== null);
-  const value = column[i];
-  const step = data.steps[i];
-  return value === null || value === undefined || step === undefined ? undefined : { step, value };
+function firstValue(data: RunCurves, name: CurveName): { step: number; value: number } | undefined {
+  return valueAt(data, name, data.values[name].findIndex(Number.isFinite));
+}
+
+/** The value of a curve at a point; undefined where it has none. */
+export function valueAt(
+  data: RunCurves,
+  name: CurveName,
+  index: number,
+): { step: number; value: number } | undefined {
+  const [step, value] = [data.steps[index], data.values[name][index]];
+  return step === undefined || value === undefined || !Number.isFinite(value) ? undefined : { step, value };
 }
 
 /** A step's figures that have no curve, broken between them and not inside. */
-export function stepText({ step, seconds, tokensPerSecond, learningRate, gradientNorm }: Metric): string {
+export function stepText({
+  step,
+  seconds,
+  tokensPerSecond,
+  learningRate,
+  gradientNorm,
+}: Pick<Metric, 'step' | 'seconds' | 'tokensPerSecond' | 'learningRate' | 'gradientNorm'>): string {
   return [
     `Step ${formatInteger(step)}`,
     formatDuration(seconds),
@@ -111,7 +136,7 @@ export function stepText({ step, seconds, tokensPerSecond, learningRate, gradien
 }
 
 /** The picture in words. */
-export function curveSummary(data: CurveData): string {
+export function curveSummary(data: RunCurves): string {
   const sentences: string[] = [];
   const describe = (name: CurveName, label: string) => {
     const [first, last] = [firstValue(data, name), lastValue(data, name)];

@@ -21,6 +21,7 @@ interface Card {
   percent: HTMLElement;
   error: HTMLElement;
   cancel: HTMLElement;
+  resume: HTMLElement;
   curve: HTMLElement;
   report: HTMLElement;
 }
@@ -105,6 +106,9 @@ export class JobsView {
     const cancel = button('Cancel', () => this.host.post({ type: 'cancelJob', id: job.id }), {
       description: `Cancel: ${jobTitle(job)}`,
     });
+    const resume = button('Resume', () => this.host.post({ type: 'resumeJob', id: job.id }), {
+      description: `Resume: ${jobTitle(job)}`,
+    });
     const curve = button(
       'Show Curve',
       () => {
@@ -128,7 +132,7 @@ export class JobsView {
         track,
         element('div', { class: 'job-line' }, status, percent),
         error,
-        element('div', { class: 'job-actions' }, cancel, curve, report, folder),
+        element('div', { class: 'job-actions' }, cancel, resume, curve, report, folder),
       ),
       title,
       target,
@@ -139,6 +143,7 @@ export class JobsView {
       percent,
       error,
       cancel,
+      resume,
       curve,
       report,
     };
@@ -171,6 +176,7 @@ export class JobsView {
     show(card.error, job.error !== undefined && job.state !== 'cancelled');
     setText(card.error, job.error?.message ?? '');
     show(card.cancel, isActive(job));
+    show(card.resume, job.state === 'cancelled' || job.state === 'interrupted');
     show(card.curve, otherCurve);
     show(card.report, job.spec.kind === 'evaluate' && job.state === 'done');
   }

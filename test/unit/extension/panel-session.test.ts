@@ -96,6 +96,7 @@ function open(link = new ScriptedLink(), actions: Partial<PanelActions> = {}) {
     openReport() {},
     showLog() {},
     openFolder() {},
+    save: () => Promise.resolve(),
     chooseTeacher: () => Promise.resolve(undefined),
     showError: (message) => errors.push(message),
     ...actions,
@@ -125,6 +126,28 @@ describe('a panel that comes into view', () => {
           inspecting: undefined,
         },
       },
+    ]);
+  });
+
+  it('gets all points of a run, piece by piece', async () => {
+    const link = new ScriptedLink();
+    const piece = (next: number, complete: boolean) => ({
+      points: 0,
+      next,
+      complete,
+      axes: { step: '', seconds: '', tokens: '' },
+      columns: {},
+      measured: [],
+    });
+    link.answers['job/curves'] = ({ from }) => (from === 0 ? piece(9, false) : piece(12, true));
+    const { session, posted } = open(link);
+    session.receive({ type: 'ready' });
+    await settle();
+    session.receive({ type: 'curves', id: 'd' });
+    await settle();
+    expect(posted.slice(1)).toEqual([
+      { type: 'curves', id: 'd', from: 0, curves: piece(9, false) },
+      { type: 'curves', id: 'd', from: 9, curves: piece(12, true) },
     ]);
   });
 

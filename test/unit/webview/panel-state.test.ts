@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Job, Metric } from '../../../server/protocol/job.ts';
-import { curveData, curveSummary, lastValue } from '../../../webview/runs/curves.ts';
+import { curveSummary, lastValue, presentKinds, valueAt } from '../../../webview/runs/curves.ts';
+import { curvesOf } from '../../../webview/runs/run-curves.ts';
 import { jobShare, jobStatusText, jobTitle } from '../../../webview/runs/job-text.ts';
 import {
   appendMetrics,
@@ -122,16 +123,22 @@ describe('jobs', () => {
 
 describe('curves', () => {
   it('have only what was measured; gaps and NaN are gaps', () => {
-    const data = curveData([metric(1, { perplexity: 100 }), metric(2, { loss: NaN }), metric(3)]);
-    expect(Object.keys(data.values)).toEqual(['loss', 'perplexity']);
-    expect(data.values.loss).toEqual([10, null, 10 / 3]);
+    const data = curvesOf([metric(1, { perplexity: 100 }), metric(2, { loss: NaN }), metric(3)]);
+    expect(presentKinds(data).map(({ name }) => name)).toEqual([
+      ...['loss', 'perplexity', 'learningRate', 'tokensPerSecond'],
+    ]);
+    expect([0, 1, 2].map((i) => valueAt(data, 'loss', i)?.value)).toEqual([
+      10,
+      undefined,
+      Math.fround(10 / 3),
+    ]);
     expect(lastValue(data, 'perplexity')).toEqual({ step: 1, value: 100 });
   });
 
   it('are told in words', () => {
-    expect(curveSummary(curveData([metric(1, { perplexity: 5000 }), metric(4, { perplexity: 12 })]))).toBe(
+    expect(curveSummary(curvesOf([metric(1, { perplexity: 5000 }), metric(4, { perplexity: 12 })]))).toBe(
       'Loss 10.00 at step 1, 2.500 at step 4. Held-out perplexity 5,000 at step 1, 12.00 at step 4.',
     );
-    expect(curveSummary(curveData([]))).toBe('No measurements yet.');
+    expect(curveSummary(curvesOf([]))).toBe('No measurements yet.');
   });
 });

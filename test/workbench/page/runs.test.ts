@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { PanelSnapshot } from '../../../server/protocol/panel.ts';
+import type { Job } from '../../../server/protocol/job.ts';
+import type { PanelSnapshot, ToPanel } from '../../../server/protocol/panel.ts';
+import { violations } from './axe.ts';
 import { distilling, full, metrics } from './panel-fixture.ts';
 import { places, texts, usePanel, type PanelOptions } from './use-panel.ts';
 
@@ -49,7 +51,7 @@ describe('the jobs', () => {
     const { page, posted } = await panel(full);
     await page.getByRole('button', { name: 'Cancel: Distill code-teacher' }).click();
     await page.getByRole('button', { name: 'Open folder: Quantize llama-7b' }).click();
-    expect((await posted()).slice(1)).toEqual([
+    expect((await posted()).filter(({ type }) => type !== 'ready' && type !== 'curves')).toEqual([
       { type: 'cancelJob', id: distilling.id },
       { type: 'openJobFolder', id: 'quantize-1' },
     ]);
@@ -120,6 +122,111 @@ describe('the training curve', () => {
       metrics(2)[1]?.loss.toPrecision(4) ?? '?',
     );
   });
+});
+
+describe('a run of 100,000 steps', () => {
+  const points = 100_000;
+  const base64 = (values: Float32Array | Float64Array) => Buffer.from(values.buffer).toString('base64');
+  const steps = Float64Array.from({ length: points }, (_, i) => i + 1);
+  const column = (scale: number) =>
+    base64(Float32Array.from(steps, (step) => scale * (2 + Math.cos(step / 900) + Math.sin(step * 78.233))));
+  const perplexity = base64(Float32Array.from(steps, (step) => (step % 500 === 0 ? 20 + step / 1e4 : NaN)));
+  const curves: ToPanel = {
+    type: 'curves',
+    id: distilling.id,
+    from: 0,
+    curves: {
+      points,
+      next: 1,
+      complete: true,
+      axes: { step: base64(steps), seconds: base64(steps), tokens: base64(steps) },
+      columns: { loss: column(1), kl: column(0.7), hidden: column(0.3), perplexity },
+      measured: [],
+    },
+  };
+
+  test('is asked for once, zoomed, panned, and shown whole again; the frames are measured', async () => {
+    const { page, send, posted } = await panel(full);
+    expect((await posted()).filter(({ type }) => type === 'curves')).toEqual([
+      { type: 'curves', id: distilling.id },
+    ]);
+    await send(curves);
+    const plot = page.getByRole('slider', { name: 'Step of the run' });
+    expect(await plot.getAttribute('aria-valuemax')).toBe('100000');
+    const looks = () =>
+      plot.locator('canvas').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL().length);
+    const whole = await looks();
+    // Every turn of the wheel and every press asks for a drawing: how long the page's thread takes for each.
+    const frames = await plot.evaluate(async (target) => {
+      const took: number[] = [];
+      const act = async (action: () => void) => {
+        action();
+        await new Promise((resolve) => requestAnimationFrame(resolve));
+        // Drawn in the frame's callbacks, or in a microtask after them.
+        const began = performance.now();
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        took.push(performance.now() - began);
+      };
+      const press =
+        (key: string, shiftKey = false) =>
+        () =>
+          target.dispatchEvent(
+            new KeyboardEvent('keydown', { key, shiftKey, bubbles: true, cancelable: true }),
+          );
+      const wheel = (deltaY: number) => () =>
+        target.dispatchEvent(new WheelEvent('wheel', { deltaY, ctrlKey: true, cancelable: true }));
+      for (let i = 0; i < 15; i++) await act(wheel(-1));
+      for (let i = 0; i < 15; i++) await act(press('ArrowRight', true));
+      for (let i = 0; i < 10; i++) await act(wheel(1));
+      return took;
+    });
+    const sorted = [...frames].sort((a, b) => a - b);
+    console.log(
+      `100,000 points, 4 curves: ${frames.length} drawings, median ${sorted[frames.length >> 1]?.toFixed(1)} ms, longest ${sorted.at(-1)?.toFixed(1)} ms`,
+    );
+    expect(await looks()).not.toBe(whole);
+    await page.getByRole('button', { name: 'Show All' }).last().click();
+    await expect.poll(looks).toBe(whole);
+  });
+
+  test('is exported as picture and figures', async () => {
+    const { page, send, posted } = await panel(full);
+    await send(curves);
+    for (const name of ['PNG…', 'CSV…', 'TensorBoard…']) {
+      await page.getByRole('button', { name }).first().click();
+    }
+    const [picture, ...files] = (await posted()).slice(2);
+    expect(picture).toMatchObject({ type: 'savePicture', name: `${distilling.id}.png` });
+    const png = Buffer.from((picture as { content: string }).content, 'base64');
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+    expect(png.readUInt32BE(20)).toBe(260);
+    expect(files).toEqual([
+      { type: 'exportJob', id: distilling.id, format: 'csv' },
+      { type: 'exportJob', id: distilling.id, format: 'tensorboard' },
+    ]);
+  });
+});
+
+test('a second run is drawn beside the first, smoothed, and stays so; one that was cancelled resumes', async () => {
+  const older: Job = { ...distilling, id: 'older', state: 'cancelled', ended: distilling.started };
+  const two = {
+    ...full,
+    jobs: [distilling, older],
+    metrics: { ...full.metrics, older: metrics(200).map((one) => ({ ...one, loss: 2 * one.loss })) },
+  };
+  const { page, posted, kept } = await panel(two);
+  const other = page.getByRole('button', { name: /^Beside it: Distill code-teacher/ });
+  const looks = () =>
+    page.locator('.curve-plot canvas').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+  const alone = await looks();
+  await other.click();
+  await expect.poll(looks).not.toBe(alone);
+  expect(await other.getAttribute('aria-pressed')).toBe('true');
+  expect(await posted()).toContainEqual({ type: 'curves', id: 'older' });
+  await page.getByRole('button', { name: 'Resume: Distill code-teacher' }).click();
+  expect((await posted()).at(-1)).toEqual({ type: 'resumeJob', id: 'older' });
+  expect(await violations(page)).toEqual([]);
+  expect(await kept()).toMatchObject({ overlay: ['older'] });
 });
 
 test('the chosen scale and curves come back', async () => {
