@@ -104,6 +104,28 @@ it('onebit quantize, with and without the native kernels, then inspect', async (
   expect(table).toHaveLength(layers.length + 1);
 });
 
+it.each<Record<string, string>>([
+  { ONEBIT_CPU: 'avx2' },
+  { ONEBIT_CPU: 'portable' },
+  { ONEBIT_NATIVE: 'off' },
+])('onebit inspect gives the same with %o', async (env) => {
+  const at = (name: string, layout: 'full' | 'bitllama-training', seed: number) =>
+    writeRandomCheckpoint(join(folder, `${name}-${Object.values(env).join()}`), { layout, seed }).path;
+  const [model, teacher] = [at('latent', 'bitllama-training', 2), at('original', 'full', 3)];
+  const args = ['inspect', '--model', model, '--teacher', teacher, '--other', model, '--no-cache'];
+  const numbers = async (variables: Record<string, string>) => {
+    const { layers } = inspectLayersResultSchema.parse(await onebitJson(args, variables));
+    return layersCsv({ layers }).split(/[,\n]/);
+  };
+  const [best, other] = [await numbers({}), await numbers(env)];
+  expect(other).toHaveLength(best.length);
+  best.forEach((cell, i) => {
+    const [a, b] = [Number(cell), Number(other[i])];
+    if (Number.isNaN(a)) expect(other[i]).toBe(cell);
+    else expect(Math.abs(a - b)).toBeLessThanOrEqual(1e-6 * Math.max(1, Math.abs(a)));
+  });
+});
+
 it('onebit quantize, told to stop, leaves nothing and says so; its memory does not grow with the model', async () => {
   const home = join(folder, 'large');
   const model = join(home, 'teacher');
