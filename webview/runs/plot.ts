@@ -301,7 +301,7 @@ export class Plot {
 function isDense(values: ArrayLike<number | null | undefined>): boolean {
   let filled = 0;
   for (let i = 0; i < values.length; i++) if (values[i] !== null && values[i] !== undefined) filled++;
-  return filled > 300;
+  return filled > values.length / 2;
 }
 
 /** Axis labels: no more digits than the value needs. */

@@ -29,8 +29,12 @@ export function thinLines(
       if (Number.isNaN(value)) continue;
       const bucket = Math.min(buckets - 1, Math.max(0, Math.floor(((line.steps[i] ?? 0) - from) / size)));
       const [low, high] = [thin[2 * bucket] ?? null, thin[2 * bucket + 1] ?? null];
-      thin[2 * bucket] = low === null || value < low ? value : low;
-      thin[2 * bucket + 1] = high === null || value > high ? value : high;
+      // One value alone stands once: twice, it would make a step of a slope.
+      if (low === null) thin[2 * bucket] = value;
+      else {
+        thin[2 * bucket] = Math.min(low, value);
+        thin[2 * bucket + 1] = Math.max(high ?? low, value);
+      }
     }
     return thin;
   });
