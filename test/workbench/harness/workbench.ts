@@ -7,7 +7,7 @@ import { findServer } from '../../../extension/server-link/find-server.ts';
 import { ServerClient } from '../../../extension/server-link/server-client.ts';
 import { addExtension, type TestExtension } from './add-extension.ts';
 import { CodeServer, makeFolders, type Folders, type Settings } from './code-server.ts';
-import { chromiumPath, output } from './places.ts';
+import { chromiumPath, output, root } from './places.ts';
 import { serverProcesses } from './processes.ts';
 
 const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'];
@@ -156,12 +156,15 @@ export class Workbench {
     await ready(this.page);
   }
 
-  /** A client of the server that the extension has started, beside the extension's own. */
+  /**
+   * A client of the server that the extension has started, beside the extension's own. Its user has opened what the test
+   * made, and the project itself.
+   */
   async client(): Promise<ServerClient> {
     const address = await findServer(this.folders.state);
     if (address === undefined) throw new Error('No server runs.');
     const client = await ServerClient.connect(address, { client: 'workbench test', version: '0' });
-    await client.request('folders/set', { folders: [this.folders.base] });
+    await client.request('folders/set', { folders: [this.folders.base, root] });
     return client;
   }
 
