@@ -50,14 +50,18 @@ describe('the cost of the WebGPU engine on LLaMA-7B', () => {
     expect(totalBytes - parts['kv-cache']).toBeLessThanOrEqual(1.3e9);
   });
 
-  it('is at most 1.02 times the bytes that a step has to read', () => {
+  it.each([false, true])('is at most 1.02 times the bytes that a step has to read; in parts: %s', (split) => {
     const buffers = new Map(planBuffers(shape).map((buffer) => [buffer.name, buffer]));
     const positions = 1000;
     const kvBytes = 2 * llama7b.layers * positions * 4096 * 2;
     const read = new Set<string>();
     let scratch = 0;
     let turns = 0;
-    const programs = [...layersProgram(shape, 1), ...headProgram(shape, 1), ...topProgram(shape)];
+    const programs = [
+      ...layersProgram(shape, 1, undefined, split),
+      ...headProgram(shape, 1),
+      ...topProgram(shape),
+    ];
     for (const { kernel, bindings } of programs) {
       const accesses = kernelBindings(kernel);
       for (const [binding, name] of bindings.entries()) {
