@@ -1,4 +1,5 @@
 import type { CrashJournal } from '../gpu/crash-journal.ts';
+import { OneBitError } from '../protocol/error.ts';
 import type { Device } from '../protocol/device.ts';
 import type { MemoryReport } from '../protocol/memory.ts';
 import type { ModelConfig } from '../checkpoint/model-config.ts';
@@ -89,5 +90,17 @@ export interface Engine {
    * instead). A batch runs together.
    */
   forward(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]>;
+  /**
+   * Appends positions [to.length, end) of `from` to `to` without computing them; before these, both hold the same tokens.
+   * Absent where an engine cannot: the tokens then have to run.
+   * @throws OneBitError internal where `from` holds fewer positions
+   */
+  copyPositions?(from: Sequence, to: Sequence, end: number): Promise<void>;
   dispose(): Promise<void>;
+}
+
+/** @throws OneBitError internal unless `from` has all positions up to `end` */
+export function requirePositions(from: Sequence, end: number): void {
+  if (from.length >= end) return;
+  throw new OneBitError('internal', `The sequence to copy from holds ${from.length} positions, not ${end}.`);
 }

@@ -5,6 +5,7 @@ import { mostTop, type Engine, type EngineStep, type Sequence, type TopLogits } 
 import type { GenerateEvent, GenerateRequest, GenerateResult } from './language-model.ts';
 import { planPass } from './pass-plan.ts';
 import { isBulk, RequestQueue } from './request-queue.ts';
+import { findPrefix, sharedPrefix, withoutFollowers } from './shared-prefix.ts';
 import { Sampler } from './sampler.ts';
 import { StopText } from './stop-text.ts';
 import { tokenLogprobs, topLogprobs, type ChosenLogprob } from './token-logprobs.ts';
@@ -57,7 +58,8 @@ interface Waiting {
 
 /**
  * Continuous batching: requests that run together share every forward pass, a new one joins between
- * two passes, and each keeps the KV cache of whichever idle slot shares its longest prefix. Bulk requests
+ * two passes, and each keeps the KV cache of whichever idle slot shares its longest prefix. What any other cache holds of
+ * its prompt, a running request's too, is copied from there where the engine can. Bulk requests
  * leave their KV caches to the editors that work at the time, all but one, and stand back while an editor is served.
  */
 export class Scheduler {
@@ -144,9 +146,11 @@ export class Scheduler {
     while (this.#waiting.length > 0 || this.#running.length > 0) {
       this.#admit();
       this.#finishAborted();
+      await this.#copyPrefixes();
       if (this.#running.length === 0) continue;
       const left = ({ slot, history }: Running): number => history.length - slot.tokens.length;
-      const plan = planPass(this.#running, ++this.#passes, left, this.#editorSlots().length > 0);
+      const now = this.#engine.copyPositions === undefined ? this.#running : withoutFollowers(this.#running);
+      const plan = planPass(now, ++this.#passes, left, this.#editorSlots().length > 0);
       const batch = plan.map(({ running }) => running);
       const steps = plan.map(({ running, tokens }) =>
         nextStep(running, tokens, this.#engine.config.vocabSize),
@@ -167,6 +171,25 @@ export class Scheduler {
         for (const id of Array.from(step.tokens)) running.slot.tokens.push(id);
         if (step.logits === 'last' && row !== undefined) this.#advance(running, row, step.top);
       });
+    }
+  }
+
+  /** Gives each request the part of its prompt that another cache holds. */
+  async #copyPrefixes(): Promise<void> {
+    if (this.#engine.copyPositions === undefined) return;
+    for (const running of this.#running) {
+      const { slot, history } = running;
+      const found = findPrefix(this.#slots, running);
+      if (found === undefined) continue;
+      try {
+        await this.#engine.copyPositions(found.slot.sequence, slot.sequence, found.end);
+      } catch (caught) {
+        // As after a pass that failed: what the cache holds is not known.
+        this.#drop(running, asOneBitError(caught));
+        continue;
+      }
+      running.cachedTokens += found.end - slot.tokens.length;
+      slot.tokens.push(...history.slice(slot.tokens.length, found.end));
     }
   }
 
@@ -397,13 +420,6 @@ function choose(
   const plain = wanted === undefined ? undefined : logits.slice();
   const id = sampler.sample(logits, history);
   return { id, logprobs: plain === undefined ? [] : [tokenLogprobs(plain, id, wanted ?? 0)] };
-}
-
-function sharedPrefix(a: readonly number[], b: readonly number[]): number {
-  const limit = Math.min(a.length, b.length);
-  let n = 0;
-  while (n < limit && a[n] === b[n]) n++;
-  return n;
 }
 
 function cancelledBeforeStart({ request, queuedAt }: Waiting): GenerateResult {

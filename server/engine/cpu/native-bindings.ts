@@ -52,6 +52,8 @@ export interface NativeModel {
   prepare(): void;
   openCache(): number;
   closeCache(cache: number): void;
+  /** Copies the keys and values of positions [first, end) off the main thread; before `first` both hold the same tokens. */
+  copyCache(from: number, to: number, first: number, end: number): Promise<'ok'>;
   /**
    * One element a row; `wanted` holds (row, index of the output, row of the output, count): with a count the most
    * likely tokens are found instead, those of the i-th wanted row in topIds[64 i …] and topValues[65 i …], where their

@@ -3,7 +3,15 @@ import { projections, projectionShape, type ModelConfig } from '../../checkpoint
 import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { MemoryReport } from '../../protocol/memory.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
-import { mostTop, wantsTop, type Engine, type EngineStep, type HeadBits, type Sequence } from '../engine.ts';
+import {
+  mostTop,
+  requirePositions,
+  wantsTop,
+  type Engine,
+  type EngineStep,
+  type HeadBits,
+  type Sequence,
+} from '../engine.ts';
 import { Exclusive } from '../exclusive.ts';
 import { cpuDevice, memoryReport } from '../memory-report.ts';
 import {
@@ -152,6 +160,19 @@ export class NativeEngine implements Engine {
 
   forward(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]> {
     return this.work.run(() => this.run(steps, signal));
+  }
+
+  copyPositions(from: Sequence, to: Sequence, end: number): Promise<void> {
+    return this.work.run(async () => {
+      this.requireOpen();
+      const source = this.own(from);
+      const target = this.own(to);
+      requirePositions(source, end);
+      if (source === target || target.length >= end) return;
+      target.used = Math.max(target.used, end);
+      await this.model.copyCache(source.cache, target.cache, target.length, end);
+      target.length = end;
+    });
   }
 
   async dispose(): Promise<void> {

@@ -4,7 +4,7 @@ import { projections, type ModelConfig, type Projection } from '../../checkpoint
 import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { MemoryReport } from '../../protocol/memory.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
-import type { Engine, EngineStep, Sequence } from '../engine.ts';
+import { requirePositions, type Engine, type EngineStep, type Sequence } from '../engine.ts';
 import { Exclusive } from '../exclusive.ts';
 import { cpuDevice, memoryReport } from '../memory-report.ts';
 import { FloatLinear, readFiniteFloats, readLinear, type PortableLinear } from './portable-linear.ts';
@@ -187,6 +187,25 @@ export class PortableEngine implements Engine {
 
   forward(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]> {
     return this.work.run(() => this.run(steps, signal));
+  }
+
+  copyPositions(from: Sequence, to: Sequence, end: number): Promise<void> {
+    return this.work.run(async () => {
+      this.loaded();
+      const source = this.own(from);
+      const target = this.own(to);
+      requirePositions(source, end);
+      if (target.length >= end) return;
+      target.reserve(end);
+      const { kvHeads, headDim } = this.config;
+      const [first, last] = [target.length * kvHeads * headDim, end * kvHeads * headDim];
+      target.caches.forEach(({ keys, values }, layer) => {
+        const copied = source.caches[layer] as LayerCache;
+        keys.set(copied.keys.subarray(first, last), first);
+        values.set(copied.values.subarray(first, last), first);
+      });
+      target.length = end;
+    });
   }
 
   async dispose(): Promise<void> {

@@ -117,6 +117,23 @@ class RoundHeadWorker : public PromiseWorker {
   }
 };
 
+class CopyWorker : public PromiseWorker {
+ public:
+  CopyWorker(Napi::Env env, std::shared_ptr<Loaded> loaded, std::shared_ptr<KvCache> from, std::shared_ptr<KvCache> to,
+             int first, int end)
+      : PromiseWorker(env, std::move(loaded)), from_(std::move(from)), to_(std::move(to)), first_(first), end_(end) {}
+
+ protected:
+  const char* Work() override {
+    to_->CopyFrom(*from_, loaded_->model.shape, first_, end_);
+    return "ok";
+  }
+
+ private:
+  std::shared_ptr<KvCache> from_, to_;
+  int first_, end_;
+};
+
 class ForwardWorker : public PromiseWorker {
  public:
   ForwardWorker(Napi::Env env, std::shared_ptr<Loaded> loaded, Napi::Array outputs, Napi::Int32Array ids,
@@ -154,6 +171,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
                                                InstanceMethod<&NativeModel::Prepare>("prepare"),
                                                InstanceMethod<&NativeModel::OpenCache>("openCache"),
                                                InstanceMethod<&NativeModel::CloseCache>("closeCache"),
+                                               InstanceMethod<&NativeModel::CopyCache>("copyCache"),
                                                InstanceMethod<&NativeModel::Forward>("forward"),
                                                InstanceMethod<&NativeModel::Cancel>("cancel"),
                                                InstanceMethod<&NativeModel::Bytes>("bytes"),
@@ -258,6 +276,20 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
 
   // closeCache(cache): must not be in use.
   void CloseCache(const Napi::CallbackInfo& info) { Get().caches.erase(info[0].As<Napi::Number>().Int32Value()); }
+
+  // copyCache(from, to, first, end): the positions' keys and values; neither may be in use.
+  Napi::Value CopyCache(const Napi::CallbackInfo& info) {
+    Loaded& loaded = Get();
+    const auto number = [&](int i) { return info[static_cast<size_t>(i)].As<Napi::Number>().Int32Value(); };
+    const auto from = loaded.caches.find(number(0));
+    const auto to = loaded.caches.find(number(1));
+    const int first = number(2), end = number(3);
+    if (from == loaded.caches.end() || to == loaded.caches.end() || from == to || first < 0 || end < first ||
+        end > loaded.model.shape.context) {
+      throw Napi::Error::New(info.Env(), "The copy is out of range.");
+    }
+    return (new CopyWorker(info.Env(), loaded_, from->second, to->second, first, end))->Start();
+  }
 
   // forward(tokens, positions, caches, wanted, outputs, topIds, topValues): one Int32Array element a row; wanted holds
   // (row, index of the output, row of the output, count of the most likely tokens or 0 for all logits). Those of the

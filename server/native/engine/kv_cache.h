@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "engine/model.h"
 #include "engine/pages.h"
@@ -20,6 +21,25 @@ class KvCache {
 
   uint8_t* keys(int layer, int head) const { return At(2 * layer, head); }
   uint8_t* values(int layer, int head) const { return At(2 * layer + 1, head); }
+
+  // Positions [first, end) as `source` has them, a cache of the same shape that holds the same tokens before `first`: where
+  // keys of neighbours share a block (kernels.h), the whole block comes with them.
+  void CopyFrom(const KvCache& source, const ModelShape& shape, int first, int end) {
+    const int64_t element = shape.half_cache ? 2 : 4;
+    const int64_t position_bytes = shape.head_dim * element;
+    const auto copy = [&](uint8_t* to, const uint8_t* from, int64_t begin, int64_t finish) {
+      std::memcpy(to + begin * position_bytes, from + begin * position_bytes,
+                  static_cast<size_t>((finish - begin) * position_bytes));
+    };
+    const int64_t first_block = first / kKeyLanes * kKeyLanes;
+    const int64_t end_block = (end + kKeyLanes - 1) / kKeyLanes * kKeyLanes;
+    for (int layer = 0; layer < shape.layers; layer++) {
+      for (int head = 0; head < shape.kv_heads; head++) {
+        copy(keys(layer, head), source.keys(layer, head), first_block, end_block);
+        copy(values(layer, head), source.values(layer, head), first, end);
+      }
+    }
+  }
 
   static int64_t BytesPerPosition(const ModelShape& shape) {
     return int64_t{2} * shape.layers * shape.kv_heads * shape.head_dim * (shape.half_cache ? 2 : 4);

@@ -59,6 +59,31 @@ describe.each(paths)('$path engine ($why)', ({ path }) => {
     expect(used.length).toBe(prompt.length + second.length);
   });
 
+  test.each([false, true])(
+    'positions copied from another sequence are its own (exact: %s)',
+    async (exact) => {
+      const engine = await start({ path, exact });
+      const [prompt, more, next] = [text(37), text(20), text(3)];
+      const [from, expected] = [engine.open(), engine.open()];
+      await last(engine, from, [...prompt, ...more]);
+      await last(engine, expected, prompt);
+      const whole = engine.open();
+      await engine.copyPositions?.(from, whole, prompt.length);
+      // From the middle of what lies together on, and up to it.
+      const rest = engine.open();
+      await last(engine, rest, prompt.slice(0, 5));
+      await engine.copyPositions?.(from, rest, prompt.length);
+      expect([whole.length, rest.length, from.length]).toEqual([37, 37, 57]);
+      const logits = await last(engine, expected, next);
+      expect(await last(engine, whole, next)).toEqual(logits);
+      expect(await last(engine, rest, next)).toEqual(logits);
+      await expect(engine.copyPositions?.(whole, from, 58)).rejects.toMatchObject({ code: 'internal' });
+      // What is copied is no longer the source's.
+      from.dispose();
+      expect(await last(engine, whole, next)).toEqual(await last(engine, rest, next));
+    },
+  );
+
   test('sequences that run together get what each gets alone', async () => {
     const engine = await start({ path });
     const texts = [text(1), text(130), text(17), text(2)];

@@ -74,6 +74,31 @@ describe('scheduler', () => {
     expect(again.ids).toEqual(second.ids);
   });
 
+  test('a prompt that shares its beginning with a running request costs only its new tokens', async () => {
+    const prompt = Array.from({ length: 24 }, (_, i) => (7 * i) % 31);
+    const first = model.generate(request(prompt, { maxTokens: 30 }), ({ ids }) => ids.length > 0 && begun());
+    let begun = (): void => undefined;
+    await new Promise<void>((resolve) => (begun = resolve));
+    const branch = [...prompt.slice(0, 20), 2, 3];
+    const second = await model.generate(request(branch, { maxTokens: 3 }));
+    expect(second.timings.cachedTokens).toBe(20);
+    expect(second.ids).toEqual(await alone(branch, 3));
+    expect((await first).ids).toEqual(await alone(prompt, 30));
+  });
+
+  test('the same prompt asked twice at once runs once, unless the cache is not to be used', async () => {
+    const ask = async (prompt: number[], reuseCache: boolean) => {
+      const both = [0, 1].map(() => model.generate(request(prompt, { maxTokens: 3, reuseCache })));
+      const [a, b] = await Promise.all(both);
+      const expected = await alone(prompt, 3);
+      expect([a?.ids, b?.ids]).toEqual([expected, expected]);
+      return [a?.timings.cachedTokens, b?.timings.cachedTokens];
+    };
+    const prompt = Array.from({ length: 40 }, (_, i) => (11 * i + 5) % 31);
+    expect(await ask(prompt, true)).toEqual([0, 39]);
+    expect(await ask(prompt.toReversed(), false)).toEqual([0, 0]);
+  });
+
   test('events carry the tokens one by one', async () => {
     const ids: number[] = [];
     const result = await model.generate(request([2, 4]), (event) => ids.push(...event.ids));
