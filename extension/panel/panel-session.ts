@@ -7,6 +7,7 @@ import { withReading, type MemoryReading } from '../../server/protocol/memory-re
 import type { ServerMemory } from '../../server/protocol/methods.ts';
 import type { ModelStatus } from '../../server/protocol/model.ts';
 import type { FromPanel, Inspecting, PanelSnapshot, ToPanel } from '../../server/protocol/panel.ts';
+import { LayersAsks } from './layers-asks.ts';
 import type { Ending, PanelLink } from './panel-link.ts';
 import { thinMetrics } from './thin-metrics.ts';
 
@@ -57,12 +58,14 @@ export class PanelSession {
   private layersError: string | undefined;
   private inspecting: Inspecting | undefined;
   private inspection: AbortController | undefined;
+  private readonly asks: LayersAsks;
 
   constructor(
     private readonly link: PanelLink,
     private readonly post: (message: ToPanel) => void,
     private readonly actions: PanelActions,
   ) {
+    this.asks = new LayersAsks(link, post);
     this.watchesState = link.onDidChangeState(() => this.stateChanged());
   }
 
@@ -71,6 +74,9 @@ export class PanelSession {
     switch (message.type) {
       case 'ready':
         return this.show();
+      case 'ask':
+      case 'cancelAsk':
+        return this.asks.receive(message);
       case 'startServer':
         // Why it failed is in the link's state, which the panel shows.
         this.link.connect().catch(() => undefined);
@@ -162,6 +168,7 @@ export class PanelSession {
     this.held = undefined;
     for (const ending of this.listening) ending.dispose();
     this.listening = [];
+    this.asks.hide();
     this.pendingJobs.clear();
     clearTimeout(this.jobTimer);
     this.jobTimer = undefined;

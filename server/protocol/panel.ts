@@ -5,6 +5,7 @@ import type { MemoryPlan, MemoryPlanParams } from './memory.ts';
 import type { MemoryReading } from './memory-readings.ts';
 import type { ServerMemory } from './methods.ts';
 import type { ModelSummary } from './model.ts';
+import type { FromLayers, ToLayers } from './panel-layers.ts';
 import type { Progress } from './progress.ts';
 
 export type PanelConnection = 'starting' | 'connected' | 'stopped' | 'failed';
@@ -51,10 +52,12 @@ export type ToPanel =
   | { type: 'curves'; id: string; from: number; curves: JobCurves }
   | { type: 'inspecting'; inspecting: Inspecting }
   | { type: 'layers'; layers: InspectLayersResult }
-  | { type: 'layersError'; message: string };
+  | { type: 'layersError'; message: string }
+  | ToLayers;
 
 /** Webview → extension. */
 export type FromPanel =
+  | FromLayers
   | { type: 'ready' }
   | { type: 'startServer' }
   | { type: 'showLog' }

@@ -23,7 +23,11 @@ export class LayersGrid {
   private order: LayerStatistics[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly onSort: (column: string) => void) {
+  /** `onOpen` hears of a click on a row, or Enter in it. */
+  constructor(
+    private readonly onSort: (column: string) => void,
+    private readonly onOpen: (name: string) => void,
+  ) {
     this.element = element('div', { class: 'layers-scroll' }, this.grid);
   }
 
@@ -87,6 +91,12 @@ export class LayersGrid {
         return cell;
       }),
     );
+    row.addEventListener('click', () => this.onOpen(layer.name));
+    row.addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter') return;
+      event.preventDefault();
+      this.onOpen(layer.name);
+    });
     return row;
   }
 }

@@ -4,7 +4,9 @@ import { element, setAttribute, setText, show } from '../page/element.ts';
 import { baseName, formatInteger } from '../page/format.ts';
 import type { Host } from '../page/host.ts';
 import { layersSummary, nextSort, projections } from './layer-columns.ts';
+import { Asks } from './asks.ts';
 import { LayersGrid } from './layers-grid.ts';
+import { MatrixView } from './matrix-view.ts';
 import type { PanelState } from '../page/panel-state.ts';
 import { notice, section } from '../page/section.ts';
 import { button, dropdown, progressRing } from '../toolkit.ts';
@@ -34,10 +36,14 @@ export class LayersView {
     this.changed();
   });
   private readonly kindsLabel = element('div', { class: 'layers-filter' }, this.kinds.element);
-  private readonly grid = new LayersGrid((column) => {
-    this.host.keep({ sort: nextSort(this.host.ui.sort, column) });
-    this.changed();
-  });
+  private readonly grid = new LayersGrid(
+    (column) => {
+      this.host.keep({ sort: nextSort(this.host.ui.sort, column) });
+      this.changed();
+    },
+    (name) => this.open(name),
+  );
+  private readonly matrix: MatrixView;
   private shown: { result: InspectLayersResult; key: string } | undefined;
   private state: PanelState | undefined;
   private askedAgain = false;
@@ -47,7 +53,8 @@ export class LayersView {
     private readonly changed: () => void,
   ) {
     const made = section('Layers', 'layers');
-    this.element = made.element;
+    this.matrix = new MatrixView(new Asks(host), () => this.open(undefined));
+    this.element = element('div', {}, made.element, this.matrix.element);
     made.tools.append(this.models.element, this.compare, this.read);
     made.body.append(
       this.notice.element,
@@ -79,10 +86,19 @@ export class LayersView {
     this.showNotice(state, model);
     for (const part of [this.summary, this.grid.element, this.kindsLabel]) show(part, showTable);
     show(this.teacher, showTable && result.teacher !== undefined);
+    this.matrix.update(showTable ? result : undefined, this.host.ui.matrix);
     if (!showTable) return;
     setText(this.teacher, result.teacher === undefined ? '' : `Compared with ${baseName(result.teacher)}`);
     setAttribute(this.teacher, 'title', result.teacher);
     this.showTable(result);
+  }
+
+  /** Opens the view of a matrix, or closes it. */
+  private open(name: string | undefined): void {
+    this.host.keep({ matrix: name });
+    this.changed();
+    // After it has been drawn.
+    if (name !== undefined) requestAnimationFrame(() => this.matrix.focus());
   }
 
   /** After a reload of the window the extension has forgotten the layers that were on show: ask for them. */

@@ -26,6 +26,8 @@ export interface UiState {
   inspect?: { model: string; teacher?: string };
   /** The footprint's plan: whether it is open, and what it is asked for. */
   plan?: { open?: boolean } & MemoryPlanParams;
+  /** Matrix whose own view is open. */
+  matrix?: string;
   /** How far down the page was, by tab. */
   scroll?: Partial<Record<TabId, number>>;
 }

@@ -70,6 +70,10 @@ export function reduce(state: PanelState, message: ToPanel): PanelState {
       return { ...state, layers: message.layers, layersError: undefined, inspecting: undefined };
     case 'layersError':
       return { ...state, layersError: message.message, inspecting: undefined };
+    // Who asked hears of it (layers/asks.ts).
+    case 'answer':
+    case 'answerError':
+      return state;
   }
 }
 
