@@ -14,6 +14,7 @@ export class MatrixView {
   readonly element: HTMLElement;
   private readonly picture: SignPicture;
   private readonly title: HTMLElement;
+  private readonly body: HTMLElement;
   private readonly error = element('p', { class: 'note' });
   private shown: { result: InspectLayersResult; name: string } | undefined;
   private asking: AbortController | undefined;
@@ -28,7 +29,8 @@ export class MatrixView {
     this.title.tabIndex = -1;
     made.tools.append(button('Close', onClose, { description: 'Close: the view of this matrix' }));
     this.picture = new SignPicture(asks);
-    made.body.append(this.picture.element, this.error);
+    made.body.append(this.error);
+    this.body = made.body;
     show(this.element, false);
   }
 
@@ -48,6 +50,8 @@ export class MatrixView {
     if (this.shown?.result === result && this.shown.name === layer.name) return;
     this.forget();
     this.shown = { result, name: layer.name };
+    // Nothing of it is on the page before: a hidden tab draws nothing.
+    if (!this.picture.element.isConnected) this.body.prepend(this.picture.element);
     setText(this.title, shortName(layer.name));
     this.picture.show({ model: result.model, name: layer.name }, layer.rows, layer.columns);
     void this.read(result, layer);
