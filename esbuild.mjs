@@ -1,5 +1,5 @@
 // Makes the three bundles: the extension (CommonJS, for the extension host), the server with its
-// command line (ESM, for Node), and the webview (IIFE, for the browser).
+// command line (ESM, for Node), and the pages of the panel and of checkpoint files (IIFE, for the browser).
 import { build, context } from 'esbuild';
 import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
@@ -59,7 +59,7 @@ const bundles = [
   },
   {
     ...common,
-    entryPoints: { webview: 'webview/main.ts' },
+    entryPoints: { webview: 'webview/main.ts', 'checkpoint-file': 'webview/checkpoint-file/main.ts' },
     outdir,
     platform: 'browser',
     format: 'iife',

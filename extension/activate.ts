@@ -6,6 +6,7 @@ import { stateFolder } from '../server/protocol/discovery.ts';
 import { asOneBitError } from '../server/protocol/error.ts';
 import { tensorflowVariable } from '../server/protocol/training-backend.ts';
 import { chatVendor, OneBitChatProvider } from './chat/chat-provider.ts';
+import { CheckpointFileEditor } from './checkpoint-file/file-editor.ts';
 import { JobFollower } from './commands/job-follower.ts';
 import { registerCommands } from './commands/register.ts';
 import { CompletionActivity } from './completion/activity.ts';
@@ -63,6 +64,9 @@ export function activate(context: vscode.ExtensionContext): void {
     ),
     vscode.commands.registerCommand('onebit.openPanel', () => OneBitPanel.show(context, shared, folders)),
     OneBitPanel.registerSerializer(context, shared, folders),
+    CheckpointFileEditor.register(context, shared, folders, (folder) =>
+      OneBitPanel.showLayers(context, shared, folders, folder),
+    ),
     vscode.workspace.onDidChangeWorkspaceFolders(() => folders.changed()),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration(section)) folders.changed();

@@ -48,6 +48,7 @@ document.body.append(
 
 window.addEventListener('message', (event: MessageEvent<ToPanel>) => {
   state = reduce(state, event.data);
+  if (event.data.type === 'showLayers') tabs.choose('layers');
   schedule();
 });
 window.addEventListener('scroll', () => {

@@ -59,6 +59,7 @@ export class PanelSession {
   private inspecting: Inspecting | undefined;
   private inspection: AbortController | undefined;
   private readonly asks: LayersAsks;
+  private revealsLayers = false;
 
   constructor(
     private readonly link: PanelLink,
@@ -140,6 +141,24 @@ export class PanelSession {
     }
   }
 
+  /** Reads the layers of a model and brings them to the front, now or when the webview is there. */
+  showLayers(model: string): void {
+    this.revealsLayers = true;
+    this.run(
+      this.link.request('model/add', { model }).then((models) => {
+        if (this.visible) this.post({ type: 'models', models });
+        void this.inspect(model, undefined);
+      }),
+    );
+    if (this.visible) this.reveal();
+  }
+
+  private reveal(): void {
+    if (!this.revealsLayers) return;
+    this.revealsLayers = false;
+    this.post({ type: 'showLayers' });
+  }
+
   /** The webview has come (back) and listens: it gets a fresh snapshot, then what changes. */
   show(): void {
     this.hide();
@@ -159,6 +178,7 @@ export class PanelSession {
     ];
     if (link.state.state === 'stopped') link.connect({ asked: false }).catch(() => undefined);
     void this.sendSnapshot();
+    this.reveal();
   }
 
   /** The webview is gone or hidden. */

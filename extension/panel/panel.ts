@@ -14,6 +14,7 @@ const viewType = 'onebit.panel';
 export class OneBitPanel implements vscode.Disposable {
   private static current: OneBitPanel | undefined;
   private readonly disposables: vscode.Disposable[] = [];
+  private readonly session: PanelSession;
 
   /** Brings the panel to the front, making it if there is none. */
   static show(context: vscode.ExtensionContext, link: PanelLink, folders: OpenFolders): void {
@@ -23,6 +24,17 @@ export class OneBitPanel implements vscode.Disposable {
     }
     const panel = vscode.window.createWebviewPanel(viewType, 'OneBit', vscode.ViewColumn.Active);
     OneBitPanel.current = new OneBitPanel(context, link, folders, panel);
+  }
+
+  /** Brings the panel to the front and reads the layers of a model. */
+  static showLayers(
+    context: vscode.ExtensionContext,
+    link: PanelLink,
+    folders: OpenFolders,
+    model: string,
+  ): void {
+    OneBitPanel.show(context, link, folders);
+    OneBitPanel.current?.session.showLayers(model);
   }
 
   /** Lets VS Code restore the panel after a reload. Call it once, at activation. */
@@ -53,6 +65,7 @@ export class OneBitPanel implements vscode.Disposable {
       (message) => void webview.postMessage(message),
       actionsWith(folders),
     );
+    this.session = session;
     this.disposables.push(
       session,
       webview.onDidReceiveMessage((message: FromPanel) => session.receive(message)),

@@ -2,6 +2,8 @@ import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { modelFolder } from '../checkpoint/starter.ts';
 import { inspectActivations } from '../inspect/activations.ts';
+import type { ListedFiles } from '../inspect/checkpoint-file/listed-files.ts';
+import { tensorStatistics } from '../inspect/checkpoint-file/tensor-statistics.ts';
 import { inspectLayers } from '../inspect/layers.ts';
 import type { LayersCache } from '../inspect/layers-cache.ts';
 import { inspectMatrix } from '../inspect/matrix.ts';
@@ -12,6 +14,11 @@ import { exportJob } from '../jobs/export-job.ts';
 import type { JobQueue } from '../jobs/job-queue.ts';
 import { namedPaths, type NamedPath } from '../jobs/named-paths.ts';
 import { chatCountParamsSchema, chatParamsSchema } from '../protocol/chat.ts';
+import {
+  checkpointFileParamsSchema,
+  checkpointTensorsParamsSchema,
+  tensorStatisticsParamsSchema,
+} from '../protocol/checkpoint-file.ts';
 import { completionParamsSchema } from '../protocol/completion.ts';
 import { jobCurvesParamsSchema } from '../protocol/curves.ts';
 import { OneBitError } from '../protocol/error.ts';
@@ -49,6 +56,8 @@ export interface Services extends TextServices {
   allowed: AllowedPaths;
   /** Results of inspections that were made before. */
   inspections: LayersCache;
+  /** Files that are being looked at. */
+  files: ListedFiles;
   memory(): ServerMemory;
   /** Begins to stop the server; answers before it has. */
   stop(): void;
@@ -85,6 +94,7 @@ type Bound<R> = (services: Services, caller: Caller, signal: AbortSignal) => Pro
 type MethodTable = { [M in keyof Requests]: (input: unknown) => Bound<Requests[M]['result']> };
 
 const none = z.object({});
+const modelPath = z.object({ model: z.string().min(1).max(4096) });
 const jobId = z.object({ id: z.string().min(1).max(200) });
 const helloParams = z.object({ client: z.string().min(1).max(100), version: z.string().max(100) });
 const foldersParams = z.object({ folders: shortList(z.string().min(1).max(4096), maxFolders) });
@@ -126,7 +136,12 @@ export const methods: MethodTable = {
     countChat(services, params, signal),
   ),
   'model/list': method(none, (_, { models }) => models.list()),
-  'model/forget': method(z.object({ model: z.string().min(1).max(4096) }), async ({ model }, { models }) => {
+  'model/add': method(modelPath, async ({ model }, { models, allowed }, caller) => {
+    await allowed.check(reads({ model }), caller.folders);
+    await models.remember(await models.describe(model));
+    return models.list();
+  }),
+  'model/forget': method(modelPath, async ({ model }, { models }) => {
     await models.forget(model);
     return models.list();
   }),
@@ -203,6 +218,28 @@ export const methods: MethodTable = {
     const other = against && (await pathOf(models, against));
     return inspectTile({ ...params, model: place, against: other }, { signal });
   }),
+  'checkpoint-file/open': method(checkpointFileParamsSchema, async ({ path }, services, caller) => {
+    await checkFile(path, services, caller);
+    return (await services.files.open(path)).summary;
+  }),
+  'checkpoint-file/tensors': method(checkpointTensorsParamsSchema, async (params, services, caller) => {
+    await checkFile(params.path, services, caller);
+    return services.files.tensors(params);
+  }),
+  'checkpoint-file/statistics': method(
+    tensorStatisticsParamsSchema,
+    async ({ id, path, name }, services, caller, signal) => {
+      await checkFile(path, services, caller);
+      const tensor = (await services.files.open(path)).byName.get(name);
+      if (tensor === undefined) {
+        throw new OneBitError('missing-tensor', `${path} has no tensor ${name.slice(0, 200)}.`);
+      }
+      return tensorStatistics(path, tensor, {
+        signal,
+        onProgress: (progress) => caller.notify('checkpoint-file/progress', { id, progress }),
+      });
+    },
+  ),
   tokenize: method(tokenizeParamsSchema, ({ text }, { host }, _caller, signal) =>
     host.use(async ({ tokenizer, path }) => {
       if (tokenizer === undefined) throw new OneBitError('no-tokenizer', `${path} has no tokenizer.`);
@@ -225,6 +262,14 @@ export const methods: MethodTable = {
 /** Where a model, or a checkpoint of a training run, lies. @throws bad-request, what openCheckpoint throws */
 async function pathOf(models: KnownModels, model: string): Promise<string> {
   return isAbsolute(model) && runFile(model) !== undefined ? model : (await models.describe(model)).path;
+}
+
+/** @throws bad-request (relative path), not-allowed */
+async function checkFile(path: string, { allowed }: Services, caller: Caller): Promise<void> {
+  if (!isAbsolute(path)) {
+    throw new OneBitError('bad-request', `path: "${path}" is a relative path. Give an absolute one.`);
+  }
+  await allowed.check(reads({ path }), caller.folders);
 }
 
 /** The paths that a request reads, by its fields. */

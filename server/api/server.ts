@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { starterFolder } from '../checkpoint/starter.ts';
 import type { EngineOptions } from '../engine/engine.ts';
+import { ListedFiles } from '../inspect/checkpoint-file/listed-files.ts';
 import { LayersCache } from '../inspect/layers-cache.ts';
 import { JobQueue } from '../jobs/job-queue.ts';
 import type { OneBitCommand } from '../jobs/job-process.ts';
@@ -124,6 +125,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       models,
       jobs,
       allowed,
+      files: new ListedFiles(),
       inspections: new LayersCache(join(options.stateFolder, 'inspections')),
       memory,
       stop: () => options.onStop(stoppedReason),

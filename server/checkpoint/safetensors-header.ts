@@ -1,20 +1,36 @@
-import { OneBitError } from '../protocol/error.ts';
-import type { TensorInfo } from './checkpoint.ts';
+import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
+import type { Dtype, TensorInfo } from './checkpoint.ts';
 import type { DataFile } from './data-file.ts';
-import { dtypeBytes, elementCount, isDtype } from './dtype.ts';
+import { dtypeBytes, elementCount } from './dtype.ts';
+import { objectEntries } from './header-entries.ts';
 
 /** The format's own limit. */
 const maxHeaderBytes = 100_000_000;
 const maxDimensions = 8;
+/** Milliseconds of one stretch of work. */
+const pauseEvery = 20;
+
+/** A tensor as the header has it, with a dtype of those that are known to the caller. */
+export type StoredTensor<D extends string> = Omit<TensorInfo, 'dtype'> & { dtype: D };
+
+/** The header's tensors in the order of their data, of the dtypes that models have. @throws as `readSafetensors` */
+export async function readSafetensorsHeader(file: DataFile, signal?: AbortSignal): Promise<TensorInfo[]> {
+  return (await readSafetensors<Dtype>(file, dtypeBytes, signal)).tensors;
+}
 
 /**
  * Reads and checks the header of a safetensors file: an unsigned 64-bit length, that many bytes of JSON
  * `{name: {dtype, shape, data_offsets: [begin, end]}}`, then the data, which the tensors cover exactly
- * once without holes.
+ * once without holes. `__metadata__` is a map from text to text beside them.
+ * @param sizes bytes of an element, by dtype
  * @returns the tensors in the order of their data
- * @throws bad-file naming file and tensor, unsupported for a dtype that we do not know
+ * @throws bad-file naming file and tensor, unsupported for a dtype that has no size
  */
-export async function readSafetensorsHeader(file: DataFile, signal?: AbortSignal): Promise<TensorInfo[]> {
+export async function readSafetensors<D extends string>(
+  file: DataFile,
+  sizes: Readonly<Record<D, number>>,
+  signal?: AbortSignal,
+): Promise<{ tensors: StoredTensor<D>[]; metadata: Record<string, string> }> {
   const malformed = (what: string) =>
     new OneBitError(
       'bad-file',
@@ -36,27 +52,22 @@ export async function readSafetensorsHeader(file: DataFile, signal?: AbortSignal
   const raw = new Uint8Array(headerBytes);
   await file.read(raw, 8, signal);
   let text: string;
-  let header: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(raw);
-    header = JSON.parse(text);
-  } catch (caught) {
-    throw malformed(
-      `the header is not valid JSON (${caught instanceof Error ? caught.message.slice(0, 120) : 'unknown'})`,
-    );
+  } catch {
+    throw malformed('the header is not valid JSON: it is not UTF-8');
   }
-  if (!isObject(header)) throw malformed('the header is not a JSON object');
-  const repeated = repeatedKey(text);
-  if (repeated !== undefined) throw malformed(`the header names ${JSON.stringify(repeated)} twice`);
 
   const dataStart = 8 + headerBytes;
   const dataBytes = file.size - dataStart;
-  const tensors: TensorInfo[] = [];
-  for (const [name, entry] of Object.entries(header)) {
+  const tensors: StoredTensor<D>[] = [];
+  let metadata: Record<string, string> = {};
+  for await (const [name, entry] of paused(entries(), signal)) {
     if (name === '__metadata__') {
       if (!isObject(entry) || Object.values(entry).some((value) => typeof value !== 'string')) {
         throw malformed('__metadata__ is not a map from text to text');
       }
+      metadata = entry as Record<string, string>;
       continue;
     }
     tensors.push(checkEntry(name, entry));
@@ -69,17 +80,30 @@ export async function readSafetensorsHeader(file: DataFile, signal?: AbortSignal
     end = offset + byteLength;
   }
   if (end !== file.size) throw malformed(`${file.size - end} bytes at the end belong to no tensor`);
-  return tensors;
+  return { tensors, metadata };
 
-  function checkEntry(name: string, entry: unknown): TensorInfo {
+  function* entries(): Generator<[string, unknown]> {
+    try {
+      yield* objectEntries(text);
+    } catch (caught) {
+      if (!(caught instanceof SyntaxError)) throw caught;
+      throw malformed(
+        caught.message.startsWith('the header')
+          ? caught.message
+          : `the header is not valid JSON (${caught.message.slice(0, 120)})`,
+      );
+    }
+  }
+
+  function checkEntry(name: string, entry: unknown): StoredTensor<D> {
     const at = `tensor ${name.length > 200 ? `${name.slice(0, 200)}…` : name}`;
     if (!isObject(entry)) throw malformed(`${at} has no description`);
     const { dtype, shape, data_offsets: offsets } = entry;
     if (typeof dtype !== 'string') throw malformed(`${at} has no dtype`);
-    if (!isDtype(dtype)) {
+    if (!Object.hasOwn(sizes, dtype)) {
       throw new OneBitError(
         'unsupported',
-        `${file.path}: ${at} has dtype ${dtype.slice(0, 40)}; ${Object.keys(dtypeBytes).join(', ')} can be read. Convert the checkpoint to F16.`,
+        `${file.path}: ${at} has dtype ${dtype.slice(0, 40)}; ${Object.keys(sizes).join(', ')} can be read. Convert the checkpoint to F16.`,
       );
     }
     if (!Array.isArray(shape) || shape.length > maxDimensions || !shape.every(isSize)) {
@@ -96,10 +120,17 @@ export async function readSafetensorsHeader(file: DataFile, signal?: AbortSignal
       );
     }
     const count = elementCount(shape);
-    if (count === undefined || count * dtypeBytes[dtype] !== end - begin) {
+    if (count === undefined || count * sizes[dtype as D] !== end - begin) {
       throw malformed(`${at} has ${end - begin} bytes, which do not fit ${dtype} ${describe(shape)}`);
     }
-    return { name, dtype, shape, file: file.path, offset: dataStart + begin, byteLength: end - begin };
+    return {
+      name,
+      dtype: dtype as D,
+      shape,
+      file: file.path,
+      offset: dataStart + begin,
+      byteLength: end - begin,
+    };
   }
 }
 
@@ -115,23 +146,14 @@ function describe(value: unknown): string {
   return (JSON.stringify(value) ?? 'missing').slice(0, 80);
 }
 
-/**
- * The first key that stands twice in one object of valid JSON text. JSON.parse keeps the last silently,
- * so two readers could see two different tensors under one name.
- */
-function repeatedKey(json: string): string | undefined {
-  const open: (Set<string> | undefined)[] = [];
-  const tokens = /"(?:[^"\\]|\\.)*"(\s*:)?|[[\]{}]/gs;
-  for (const [token, colon] of json.matchAll(tokens)) {
-    if (token === '{') open.push(new Set());
-    else if (token === '[') open.push(undefined);
-    else if (token === '}' || token === ']') open.pop();
-    else if (colon !== undefined) {
-      const key = JSON.parse(token.slice(0, -colon.length)) as string;
-      const keys = open.at(-1);
-      if (keys?.has(key) === true) return key;
-      keys?.add(key);
-    }
+/** Lets others in between: a header may have a million entries. */
+async function* paused<T>(values: Iterable<T>, signal?: AbortSignal): AsyncGenerator<T> {
+  let since = performance.now();
+  for (const value of values) {
+    yield value;
+    if (performance.now() - since < pauseEvery) continue;
+    throwIfCancelled(signal);
+    await new Promise((resolve) => setImmediate(resolve));
+    since = performance.now();
   }
-  return undefined;
 }

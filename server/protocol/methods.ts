@@ -1,4 +1,13 @@
 import type { ChatCountParams, ChatDelta, ChatParams, ChatResult } from './chat.ts';
+import type {
+  CheckpointFileParams,
+  CheckpointFileProgress,
+  CheckpointFileSummary,
+  CheckpointTensors,
+  CheckpointTensorsParams,
+  TensorStatistics,
+  TensorStatisticsParams,
+} from './checkpoint-file.ts';
 import type { CompletionDelta, CompletionParams, CompletionResult } from './completion.ts';
 import type {
   InspectActivationsParams,
@@ -31,6 +40,8 @@ export interface Requests {
   chat: { params: ChatParams; result: ChatResult };
   'chat/count': { params: ChatCountParams; result: { tokens: number } };
   'model/list': { params: Record<string, never>; result: ModelSummary[] };
+  /** Puts a model on the list without loading it. */
+  'model/add': { params: { model: string }; result: ModelSummary[] };
   /** Takes a model off the list; its files stay. */
   'model/forget': { params: { model: string }; result: ModelSummary[] };
   'model/load': { params: ModelLoadParams; result: ModelStatus };
@@ -49,6 +60,10 @@ export interface Requests {
   'inspect/activations': { params: InspectActivationsParams; result: InspectActivationsResult };
   'inspect/checkpoints': { params: InspectCheckpointsParams; result: InspectCheckpointsResult };
   'inspect/tile': { params: InspectTileParams; result: InspectTileResult };
+  /** A .safetensors or .gguf file: its header, its tensors piece by piece, and the values of one of them. */
+  'checkpoint-file/open': { params: CheckpointFileParams; result: CheckpointFileSummary };
+  'checkpoint-file/tensors': { params: CheckpointTensorsParams; result: CheckpointTensors };
+  'checkpoint-file/statistics': { params: TensorStatisticsParams; result: TensorStatistics };
   tokenize: { params: { text: string }; result: { ids: number[] } };
   'memory/read': { params: Record<string, never>; result: ServerMemory };
   'memory/plan': { params: MemoryPlanParams; result: MemoryPlan };
@@ -66,6 +81,7 @@ export interface Notifications {
   'memory/changed': ServerMemory;
   'model/changed': ModelStatus;
   'inspect/progress': InspectProgress;
+  'checkpoint-file/progress': CheckpointFileProgress;
 }
 
 export type Topic = 'jobs' | 'memory' | 'model';

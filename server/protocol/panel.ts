@@ -53,7 +53,9 @@ export type ToPanel =
   | { type: 'inspecting'; inspecting: Inspecting }
   | { type: 'layers'; layers: InspectLayersResult }
   | { type: 'layersError'; message: string }
-  | ToLayers;
+  | ToLayers
+  /** Brings the tab with the layers to the front. */
+  | { type: 'showLayers' };
 
 /** Webview → extension. */
 export type FromPanel =

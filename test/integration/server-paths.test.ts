@@ -80,6 +80,15 @@ describe('paths that a client names', () => {
       await expect(
         client.request('inspect/tile', { model: inside.model, against: model, ...tile }),
       ).rejects.toMatchObject(refused);
+      await expect(client.request('model/add', { model })).rejects.toMatchObject(refused);
+      const path = join(model, 'model.safetensors');
+      await expect(client.request('checkpoint-file/open', { path })).rejects.toMatchObject(refused);
+      await expect(
+        client.request('checkpoint-file/tensors', { path, from: 0, count: 1 }),
+      ).rejects.toMatchObject(refused);
+      await expect(
+        client.request('checkpoint-file/statistics', { id: 's', path, name: 'model.norm.weight' }),
+      ).rejects.toMatchObject(refused);
       const text = join(elsewhere, 'text.txt');
       const specs: [string, JobSpec][] = [
         ['model', { kind: 'quantize', model: teacher, output }],
@@ -116,6 +125,14 @@ describe('paths that a client names', () => {
       expect(await client.request('inspect/checkpoints', { model })).toEqual({ checkpoints: [] });
       const through = await client.request('inspect/activations', { id: 'i', model, text: 'let one = 1;' });
       expect(through.matrices).toHaveLength(layers.length);
+      const path = join(model, 'model.safetensors');
+      expect(await client.request('checkpoint-file/open', { path })).toMatchObject({ kind: 'onebit' });
+      const { total, rows } = await client.request('checkpoint-file/tensors', { path, from: 0, count: 500 });
+      expect(rows).toHaveLength(total);
+      const name = 'model.norm.weight';
+      const { finite } = await client.request('checkpoint-file/statistics', { id: 's', path, name });
+      expect(finite).toBe(rows.find((row) => row.name === name)?.shape[0]);
+      expect((await client.request('model/add', { model })).map((known) => known.path)).toContain(model);
       const output = join(workspace, 'quantized');
       const spec = { kind: 'quantize' as const, model: join(workspace, 'teacher'), output };
       const { id } = await client.request('job/start', spec);

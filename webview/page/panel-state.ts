@@ -73,6 +73,7 @@ export function reduce(state: PanelState, message: ToPanel): PanelState {
     // Who asked hears of it (layers/asks.ts).
     case 'answer':
     case 'answerError':
+    case 'showLayers':
       return state;
   }
 }

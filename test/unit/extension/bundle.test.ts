@@ -12,6 +12,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 test.each([
   ['extension/activate.ts', 'the extension host'],
   ['webview/main.ts', 'the panel'],
+  ['webview/checkpoint-file/main.ts', 'the editor of checkpoint files'],
 ])('%s brings nothing of the GPU, the kernels or tfjs into %s', async (entry) => {
   const { metafile } = await build({
     absWorkingDir: packageRoot(),

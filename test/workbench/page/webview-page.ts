@@ -20,8 +20,11 @@ const themes = JSON.parse(readFileSync(join(import.meta.dirname, 'themes.json'),
   Theme
 >;
 
-/** Serves the panel's page with its own policy, as VS Code does. */
-export async function serveWebview(): Promise<{ url: string; close: () => Promise<void> }> {
+/**
+ * Serves a page with its own policy, as VS Code does.
+ * @param name of its script and style in dist/: `webview` is the panel
+ */
+export async function serveWebview(name = 'webview'): Promise<{ url: string; close: () => Promise<void> }> {
   const server: Server = createServer((request, response) => {
     const send = (type: string, body: string | Buffer) => {
       response.setHeader('content-type', type);
@@ -31,12 +34,12 @@ export async function serveWebview(): Promise<{ url: string; close: () => Promis
       case '/':
         return send(
           'text/html',
-          panelHtml({ script: '/webview.js', style: '/webview.css', cspSource: "'self'", nonce: 'abc123' }),
+          panelHtml({ script: `/${name}.js`, style: `/${name}.css`, cspSource: "'self'", nonce: 'abc123' }),
         );
-      case '/webview.js':
-        return send('text/javascript', readFileSync(join(root, 'dist', 'webview.js')));
-      case '/webview.css':
-        return send('text/css', readFileSync(join(root, 'dist', 'webview.css')));
+      case `/${name}.js`:
+        return send('text/javascript', readFileSync(join(root, 'dist', `${name}.js`)));
+      case `/${name}.css`:
+        return send('text/css', readFileSync(join(root, 'dist', `${name}.css`)));
       default:
         response.statusCode = 404;
         return response.end();
@@ -50,24 +53,24 @@ export async function serveWebview(): Promise<{ url: string; close: () => Promis
   };
 }
 
-export interface WebviewPage {
+export interface WebviewPage<To = ToPanel, From = FromPanel> {
   page: Page;
   /** Errors and refusals that the browser's console showed. */
   complaints: string[];
   /** Posts messages as the extension would, and waits until they are drawn. */
-  send(...messages: ToPanel[]): Promise<void>;
-  /** What the panel has posted so far. */
-  posted(): Promise<FromPanel[]>;
+  send(...messages: To[]): Promise<void>;
+  /** What the page has posted so far. */
+  posted(): Promise<From[]>;
   /** What it would find after a reload. */
   kept(): Promise<unknown>;
 }
 
-/** Opens the panel's page with a stand-in for VS Code's side of it. */
-export async function openWebview(
+/** Opens a page with a stand-in for VS Code's side of it. */
+export async function openWebview<To = ToPanel, From = FromPanel>(
   browser: Browser,
   url: string,
   options: { theme: ThemeName; width: number; height?: number; kept?: unknown },
-): Promise<WebviewPage> {
+): Promise<WebviewPage<To, From>> {
   const context = await browser.newContext({
     viewport: { width: options.width, height: options.height ?? 900 },
     locale: 'en-US',
@@ -119,7 +122,7 @@ export async function openWebview(
         for (let i = 0; i < 2; i++) await new Promise((resolve) => requestAnimationFrame(resolve));
       }, messages);
     },
-    posted: () => seen<FromPanel[]>('posted'),
+    posted: () => seen<From[]>('posted'),
     kept: () => seen<unknown>('kept'),
   };
 }
