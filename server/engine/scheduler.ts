@@ -104,16 +104,22 @@ export class Scheduler {
     this.#check(request);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ request, onEvent, signal, queuedAt: performance.now(), resolve, reject });
-      this.#loop ??= this.#run().finally(() => {
-        this.#loop = undefined;
-      });
+      this.#wake();
+    });
+  }
+
+  /** A request may come in the moment between the loop's last look and its end: then it begins again. */
+  #wake(): void {
+    this.#loop ??= this.#run().finally(() => {
+      this.#loop = undefined;
+      if (this.#waiting.length > 0) this.#wake();
     });
   }
 
   /** Ends every request and frees the caches. The engine stays its owner's. */
   async dispose(): Promise<void> {
     this.#disposed = true;
-    await this.#loop;
+    while (this.#loop !== undefined) await this.#loop;
     for (const slot of this.#slots) slot.sequence.dispose();
     this.#slots.length = 0;
   }

@@ -123,6 +123,19 @@ describe('scheduler', () => {
     expect(other.ids).toEqual(await alone([1, 5, 9], 12));
   });
 
+  test('a request that comes in the moment in which the last one ends is served', async () => {
+    const wanted = await alone([7, 2], 1);
+    for (let moments = 0; moments < 20; moments++) {
+      for (const isAborted of [false, true]) {
+        const stop = new AbortController();
+        const onToken = () => isAborted && stop.abort();
+        await model.generate(request([5, 3], { maxTokens: isAborted ? 12 : 1 }), onToken, stop.signal);
+        for (let i = 0; i < moments; i++) await Promise.resolve();
+        expect((await model.generate(request([7, 2], { maxTokens: 1 }))).ids).toEqual(wanted);
+      }
+    }
+  });
+
   test('an abort while waiting never starts', async () => {
     const controller = new AbortController();
     const running = prompts.slice(0, 2).map((prompt) => model.generate(request(prompt, { maxTokens: 20 })));
