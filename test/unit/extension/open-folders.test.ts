@@ -14,17 +14,17 @@ function memory(): FolderMemory {
 }
 
 test('the folders of the window, what the settings name and what was chosen, each once', async () => {
-  let open = ['/work/a'];
+  let open = ['/code/a'];
   const folders = new OpenFolders(
     () => open,
     () => ['starter', '/models/mine'],
     memory(),
   );
-  expect(folders.all()).toEqual(['/work/a', '/models/mine']);
-  await folders.choose(['/elsewhere/teacher', '/work/a', 'starter']);
-  expect(folders.all()).toEqual(['/work/a', '/models/mine', '/elsewhere/teacher']);
-  open = ['/work/a', '/work/b'];
-  expect(folders.all()).toContain('/work/b');
+  expect(folders.all()).toEqual(['/code/a', '/models/mine']);
+  await folders.choose(['/elsewhere/teacher', '/code/a', 'starter']);
+  expect(folders.all()).toEqual(['/code/a', '/models/mine', '/elsewhere/teacher']);
+  open = ['/code/a', '/code/b'];
+  expect(folders.all()).toContain('/code/b');
 });
 
 test('choices are kept for the next session of the window, the latest ones', async () => {
