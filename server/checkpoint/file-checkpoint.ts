@@ -2,6 +2,7 @@ import { OneBitError } from '../protocol/error.ts';
 import type { Checkpoint, CheckpointKind, TensorInfo } from './checkpoint.ts';
 import { dtypeBytes, isFloatDtype } from './dtype.ts';
 import { widenFloats } from './float-conversion.ts';
+import { interleavedRow } from './interleaved-rows.ts';
 import type { ModelConfig } from './model-config.ts';
 import type { TensorFiles } from './tensor-files.ts';
 
@@ -92,18 +93,12 @@ export class FileCheckpoint implements Checkpoint {
   }
 }
 
-/**
- * The rows of a q or k projection in Hugging Face's order. RoPE turns pairs of rows of a head: llama2.c
- * (like Meta's files) has them side by side, (2i, 2i + 1), Hugging Face half a head apart, (i, i + d/2).
- */
+/** The rows of a q or k projection in Hugging Face's order, of those in Meta's. */
 function halfRotated(bytes: Uint8Array, rows: number, heads: number): Uint8Array {
   const rowBytes = bytes.byteLength / rows;
-  const headDim = rows / heads;
   const result = new Uint8Array(bytes.byteLength);
   for (let row = 0; row < rows; row++) {
-    const inHead = row % headDim;
-    const half = headDim / 2;
-    const from = row - inHead + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
+    const from = interleavedRow(row, rows / heads);
     result.set(bytes.subarray(from * rowBytes, (from + 1) * rowBytes), row * rowBytes);
   }
   return result;

@@ -3,6 +3,7 @@ import type { Checkpoint, TensorInfo } from '../checkpoint.ts';
 import type { DataFile } from '../data-file.ts';
 import { dtypeBytes, isFloatDtype } from '../dtype.ts';
 import { widenFloats } from '../float-conversion.ts';
+import { interleavedRow } from '../interleaved-rows.ts';
 import type { ModelConfig } from '../model-config.ts';
 import type { TensorFiles } from '../tensor-files.ts';
 import { dequantisers } from './dequantise.ts';
@@ -111,11 +112,4 @@ export class GgufCheckpoint implements Checkpoint {
     if (part === undefined) throw new OneBitError('missing-tensor', `${this.path} has no tensor ${name}.`);
     return part;
   }
-}
-
-/** Where a row of Hugging Face's order stands in Meta's: RoPE turns rows (i, i + d/2) there, (2i, 2i + 1) here. */
-function interleavedRow(row: number, headDim: number): number {
-  const inHead = row % headDim;
-  const half = headDim / 2;
-  return row - inHead + (inHead < half ? 2 * inHead : 2 * (inHead - half) + 1);
 }

@@ -7,7 +7,7 @@ import { OneBitError } from '../../../server/protocol/error.ts';
 import { loadTokenizer } from '../../../server/tokenizer/load-tokenizer.ts';
 import { writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
 import { mutateBytes, mutateValue, type Random } from '../../reference/mutate.ts';
-import { writeRandomCheckpoint } from '../../reference/random-checkpoint.ts';
+import { writeRandomCheckpoint, type RandomCheckpointOptions } from '../../reference/random-checkpoint.ts';
 import { uniform } from '../../reference/random.ts';
 import { llamaFields, llamaTensors, writeGguf } from '../../reference/write-gguf.ts';
 import { writeTorch } from '../../reference/write-torch.ts';
@@ -20,7 +20,7 @@ const isLong = count > 1000;
 const folder = mkdtempSync(join(tmpdir(), 'onebit-fuzz-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const model = writeRandomCheckpoint(join(folder, 'model'), {
+const small: RandomCheckpointOptions = {
   ...{
     layout: 'full',
     dtype: 'F32',
@@ -31,7 +31,8 @@ const model = writeRandomCheckpoint(join(folder, 'model'), {
     vocabSize: 8,
   },
   maxPositions: 8,
-});
+};
+const model = writeRandomCheckpoint(join(folder, 'model'), small);
 const values = [...model.tensors].map(([name, { shape, values: numbers }]) => ({
   ...{ name, shape, values: Float32Array.from(numbers) },
 }));
@@ -46,10 +47,7 @@ copyFileSync(join(folder, 'tokenizer.json'), join(folder, 'good.json'));
 writeFileSync(join(folder, 'good.tokens'), llama2cTokenizer());
 
 const open = async (path: string) => (await openCheckpoint(path)).close();
-const kinds: Record<
-  string,
-  { file: string; good: string; read(path: string): Promise<unknown>; headerOf?: boolean }
-> = {
+const kinds: Record<string, { file: string; good: string; read(path: string): Promise<unknown> }> = {
   safetensors: {
     file: join(model.path, 'model.safetensors'),
     good: join(folder, 'good.safetensors'),
@@ -73,18 +71,7 @@ const kinds: Record<
   },
 };
 copyFileSync(join(model.path, 'model.safetensors'), join(folder, 'good.safetensors'));
-writeRandomCheckpoint(join(folder, 'torch'), {
-  ...{
-    layout: 'full',
-    dtype: 'F32',
-    hiddenSize: 16,
-    intermediateSize: 24,
-    layers: 1,
-    heads: 2,
-    vocabSize: 8,
-  },
-  maxPositions: 8,
-});
+writeRandomCheckpoint(join(folder, 'torch'), small);
 rmSync(join(folder, 'torch', 'model.safetensors'));
 
 /** A safetensors file whose header is another JSON value; a tokenizer.json that is one; else other bytes. */
