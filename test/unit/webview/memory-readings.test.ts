@@ -19,6 +19,11 @@ it('draws nothing of no readings, and one reading as a line', () => {
   expect(one).toMatchObject({ ram: 'M0.0 1.0H600', gpu: '', onGpu: false });
 });
 
+it('spreads readings of one and the same millisecond over the width', () => {
+  const at = (ramBytes: number) => ({ at: 7, ramBytes, gpuBytes: 0 });
+  expect(memoryLines([at(50), at(100)]).ram).toBe('M0.0 24.0L600.0 1.0');
+});
+
 it('offers the lengths in use beside powers of two, and says the difference', () => {
   const plan = { contextLength: 3000, maxPositions: 2048, parts: [], nowBytes: 3e9, plannedBytes: 2e9 };
   expect(contextChoices(plan, 700)).toEqual([256, 512, 700, 1024, 2048, 3000]);
