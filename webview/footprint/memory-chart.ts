@@ -68,7 +68,8 @@ export function memoryLines(readings: readonly MemoryReading[]): {
   const line = (bytes: (reading: MemoryReading) => number) => {
     const points = readings.map((reading, index) => {
       // Readings of one and the same millisecond have no time between them to stand on: they share the width evenly.
-      const along = last.at > first.at ? (reading.at - first.at) / time : index / Math.max(1, readings.length - 1);
+      const along =
+        last.at > first.at ? (reading.at - first.at) / time : index / Math.max(1, readings.length - 1);
       const x = along * width;
       return `${x.toFixed(1)} ${(height - 1 - (bytes(reading) / largest) * (height - 2)).toFixed(1)}`;
     });
