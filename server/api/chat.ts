@@ -1,6 +1,7 @@
 import type { ChatCountParams, ChatResult, CheckedChatParams } from '../protocol/chat.ts';
 import { OneBitError } from '../protocol/error.ts';
-import { encodeWithSpecial } from '../tokenizer/special-names.ts';
+import { inSlices } from '../tokenizer/in-slices.ts';
+import { encodingWithSpecial } from '../tokenizer/special-names.ts';
 import { generateText, maxGenerationMs, renderChat, withModel, type TextServices } from './generate-text.ts';
 
 /**
@@ -63,9 +64,9 @@ export function countChat(
 ): Promise<{ tokens: number }> {
   return withModel(
     services,
-    (ready) => {
+    async (ready) => {
       const text = renderChat(ready, messages, false);
-      return Promise.resolve({ tokens: encodeWithSpecial(ready.tokenizer, text).length });
+      return { tokens: (await inSlices(encodingWithSpecial(ready.tokenizer, text), signal)).length };
     },
     signal,
   );

@@ -2,6 +2,8 @@ import type { Response } from 'express';
 
 /** Bytes that may wait for a client that does not read; then it is given up. */
 const maxUnread = 1 << 20;
+/** Milliseconds that a whole answer may wait for a client that reads nothing of it; then the connection ends. */
+export const unreadMs = 30_000;
 
 /** Server-sent events as an answer. The head goes out with the first event, so that errors before it have their status. */
 export class EventStream {

@@ -4,8 +4,9 @@ import type { ChosenLogprob } from '../engine/token-logprobs.ts';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
 import type { ModelSummary } from '../protocol/model.ts';
 import type { ChatMessage } from '../tokenizer/chat-template.ts';
-import { buildPrompt, LeadSkipper, type Gap, type Prompt } from '../tokenizer/completion-prompt.ts';
-import { encodeWithSpecial } from '../tokenizer/special-names.ts';
+import { buildingPrompt, LeadSkipper, type Gap, type Prompt } from '../tokenizer/completion-prompt.ts';
+import { inSlices } from '../tokenizer/in-slices.ts';
+import { encodingWithSpecial } from '../tokenizer/special-names.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModelHost } from './model-host.ts';
@@ -98,7 +99,8 @@ export async function withModel<T>(
 /**
  * Runs one request. Aborting ends it within one token, with the text so far and finishReason `cancelled`.
  * @param onPiece each piece of text as it comes; together they are the result's text, ids and logprobs
- * @throws busy (queue full), unsupported (mustInfill, no chat template), bad-request
+ * While the prompt is still made of it, it throws `cancelled`.
+ * @throws busy (queue full), unsupported (mustInfill, no chat template), bad-request, cancelled
  */
 export async function generateText(
   { model, tokenizer, summary }: ReadyModel,
@@ -107,7 +109,7 @@ export async function generateText(
   onPiece: (piece: TextPiece) => void,
   signal: AbortSignal,
 ): Promise<GeneratedText> {
-  const prompt = promptOf({ model, tokenizer, summary }, request);
+  const prompt = await promptOf({ model, tokenizer, summary }, request, signal);
   const ends = [...model.config.eosTokenIds, ...tokenizer.eosIds, ...prompt.stopIds];
   const lead = new LeadSkipper(prompt.lead);
   const whole: TextPiece = { text: '', ids: [], logprobs: [] };
@@ -152,11 +154,12 @@ export async function generateText(
   return { ...whole, finishReason, stoppedBy, timings, prompt: prompt.ids, infilled: prompt.infilled };
 }
 
-/** The tokens of a request's prompt. @throws unsupported, bad-request */
-function promptOf(
+/** The tokens of a request's prompt. @throws unsupported, bad-request, cancelled */
+async function promptOf(
   { model, tokenizer, summary }: ReadyModel,
   { input, maxTokens = model.contextLength }: TextRequest,
-): Prompt {
+  signal: AbortSignal,
+): Promise<Prompt> {
   if ('gap' in input) {
     if (input.mustInfill && tokenizer.infill === undefined) {
       throw new OneBitError(
@@ -164,7 +167,7 @@ function promptOf(
         `${summary.id} does not fill in the middle: leave the suffix out, or load a model that has the tokens for it.`,
       );
     }
-    return buildPrompt(tokenizer, input.gap, maxTokens, model.contextLength);
+    return inSlices(buildingPrompt(tokenizer, input.gap, maxTokens, model.contextLength), signal);
   }
   const parts = 'parts' in input ? input.parts : [renderChat({ model, summary }, input.messages)];
   const characters = parts.reduce<number>(
@@ -177,14 +180,24 @@ function promptOf(
       `The prompt has ${characters} characters, more than the context of ${model.contextLength} tokens holds: shorten it.`,
     );
   }
-  const ids = parts.flatMap((part) =>
-    typeof part === 'string' ? encodeWithSpecial(tokenizer, part) : [part],
-  );
+  const ids = await inSlices(encodingParts(tokenizer, parts), signal);
   // A chat template puts BOS where it belongs; of token ids the client knows.
   const { bosId } = tokenizer;
   if ('parts' in input && typeof parts[0] === 'string' && bosId !== undefined && ids[0] !== bosId)
     ids.unshift(bosId);
   return { ids, lead: '', infilled: false, maxTokens, stopIds: [] };
+}
+
+function* encodingParts(
+  tokenizer: Tokenizer,
+  parts: readonly (string | number)[],
+): Generator<undefined, number[]> {
+  const ids: number[] = [];
+  for (const part of parts) {
+    if (typeof part === 'number') ids.push(part);
+    else for (const id of yield* encodingWithSpecial(tokenizer, part)) ids.push(id);
+  }
+  return ids;
 }
 
 /** A conversation as its model wants it written, and the assistant's turn begun if `open`. @throws unsupported (no template), bad-request */

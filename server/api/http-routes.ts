@@ -2,6 +2,7 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import type { Health } from '../protocol/discovery.ts';
 import { OneBitError } from '../protocol/error.ts';
 import { unauthorized, type Access } from './access.ts';
+import { unreadMs } from './event-stream.ts';
 import type { TextServices } from './generate-text.ts';
 import { healthRoute } from './health.ts';
 import { errorHandler, sendError } from './http-errors.ts';
@@ -48,6 +49,11 @@ export function httpRoutes(services: HttpServices): Express {
     const refusal = access.refuseOrigin(request) ?? (token === 'right' || open ? undefined : unauthorized);
     if (refusal === undefined) return next();
     sendError(response, new OneBitError(refusal.code, refusal.message), refusal.status);
+  });
+  app.use((_request: Request, response: Response, next: NextFunction) => {
+    // The answer is complete; until it has been read it takes memory.
+    response.on('prefinish', () => response.setTimeout(unreadMs));
+    next();
   });
   let requests = 0;
   app.use((request: Request, response: Response, next: NextFunction) => {

@@ -42,6 +42,7 @@ import {
 } from '../protocol/methods.ts';
 import { modelLoadParamsSchema, tokenizeParamsSchema } from '../protocol/model.ts';
 import { shortList } from '../protocol/schema.ts';
+import { inSlices } from '../tokenizer/in-slices.ts';
 import type { AllowedPaths } from './allowed-paths.ts';
 import { chat, countChat } from './chat.ts';
 import { complete } from './complete.ts';
@@ -243,7 +244,7 @@ export const methods: MethodTable = {
   tokenize: method(tokenizeParamsSchema, ({ text }, { host }, _caller, signal) =>
     host.use(async ({ tokenizer, path }) => {
       if (tokenizer === undefined) throw new OneBitError('no-tokenizer', `${path} has no tokenizer.`);
-      return { ids: tokenizer.encode(text) };
+      return { ids: await inSlices(tokenizer.encoding(text), signal) };
     }, signal),
   ),
   'memory/read': method(none, (_, { memory }) => memory()),

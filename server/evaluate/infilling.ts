@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
 import { Scheduler } from '../engine/scheduler.ts';
 import { OneBitError, throwIfCancelled } from '../protocol/error.ts';
-import { buildPrompt, LeadSkipper, type Prompt } from '../tokenizer/completion-prompt.ts';
+import { buildingPrompt, LeadSkipper, type Prompt } from '../tokenizer/completion-prompt.ts';
+import { inSlices } from '../tokenizer/in-slices.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { parseJsonLines } from './json-lines.ts';
 import { readText } from './read-text.ts';
@@ -89,7 +90,9 @@ export async function fillIn(
       throwIfCancelled(signal);
       const { prefix } = question;
       const suffix = alone ? undefined : question.suffix;
-      const prompt = buildPrompt(tokenizer, { extra: [], prefix, suffix }, maxTokens, engine.contextLength);
+      const prompt = await inSlices(
+        buildingPrompt(tokenizer, { extra: [], prefix, suffix }, maxTokens, engine.contextLength),
+      );
       const shown = prefix.slice(0, prefix.length - prompt.lead.length);
       const around = [shown, suffix ?? ''].reduce(
         (sum, text) => sum + tokenizer.encode(text).length,

@@ -16,6 +16,8 @@ export interface Gap {
   begun?: string;
 }
 
+type Encoding = Generator<undefined, number[]>;
+
 export interface Prompt {
   ids: number[];
   /**
@@ -41,6 +43,8 @@ const cutSteps = 8;
  * the starter's 512 positions a guaranteed quarter for them brought nothing that could be measured.
  */
 const roomForOthers = 768;
+/** So many times the room's text is looked at for snippets that fit. */
+const triedExtra = 4;
 /** The tokens of the line that is being typed take room in such steps. */
 const begunStep = 32;
 
@@ -51,14 +55,15 @@ const begunStep = 32;
  * and the extra snippets (a quarter of the room each), then the prefix's start. What stays the same from keystroke to
  * keystroke comes first, and every limit moves in steps, so that the next prompt mostly begins with the same
  * tokens and finds them in the KV cache.
+ * It halts as `Tokenizer.encoding` does.
  * @param contextLength tokens of prompt and answer together
  */
-export function buildPrompt(
+export function* buildingPrompt(
   tokenizer: Tokenizer,
   gap: Gap,
   maxTokens: number,
   contextLength: number,
-): Prompt {
+): Generator<undefined, Prompt> {
   const infill = gap.suffix === undefined ? undefined : tokenizer.infill;
   const reserved = Math.min(Math.max(maxTokens, 1), Math.floor(contextLength / 2));
   const bos = tokenizer.bosId === undefined ? [] : [tokenizer.bosId];
@@ -66,7 +71,7 @@ export function buildPrompt(
   const begun = infill === undefined ? '' : (gap.begun ?? '');
   // Indentation stays: it is made of tokens of its own.
   const lead = /(?<=[^\s]) +$/.exec(begun === '' ? before : begun)?.[0] ?? '';
-  const begunIds = encodeBegun(
+  const begunIds = yield* encodeBegun(
     tokenizer,
     begun.slice(0, begun.length - (begun === '' ? 0 : lead.length)),
     contextLength,
@@ -80,11 +85,13 @@ export function buildPrompt(
   const fullSuffix =
     infill === undefined
       ? []
-      : tokenizer.encode((gap.suffix ?? '').slice(0, room * charactersPerToken), { continuation: true });
-  const fullPrefix = encodeEnd(tokenizer, prefixText, room);
+      : yield* tokenizer.encoding((gap.suffix ?? '').slice(0, room * charactersPerToken), {
+          continuation: true,
+        });
+  const fullPrefix = yield* encodeEnd(tokenizer, prefixText, room);
   const left = room - inSteps(fullPrefix.length, Math.max(1, Math.floor(room / cutSteps)));
   const forOthers = Math.max(room < roomForOthers ? 0 : quarter, left - fullSuffix.length);
-  const extra = encodeExtra(tokenizer, gap, forOthers, infill?.file);
+  const extra = yield* encodeExtra(tokenizer, gap, forOthers, infill?.file);
   const suffix = fullSuffix.slice(0, Math.max(quarter, left - extra.length));
   const prefix = keepEnd(fullPrefix, room - suffix.length - extra.length);
 
@@ -122,14 +129,14 @@ export class LeadSkipper {
 }
 
 /** The ids of at least the last `room` tokens of a text, of all of it if it is not much longer. */
-function encodeEnd(tokenizer: Tokenizer, text: string, room: number): number[] {
+function* encodeEnd(tokenizer: Tokenizer, text: string, room: number): Encoding {
   const most = room * charactersPerToken;
-  if (text.length <= most) return tokenizer.encode(text);
+  if (text.length <= most) return yield* tokenizer.encoding(text);
   // From a line's start, and the same line for many keystrokes.
   const step = Math.max(1, Math.floor(most / cutSteps));
   const over = Math.ceil((text.length - most) / step) * step;
   const line = text.indexOf('\n', over);
-  return tokenizer.encode(text.slice(line >= 0 && line < over + step ? line + 1 : over));
+  return yield* tokenizer.encoding(text.slice(line >= 0 && line < over + step ? line + 1 : over));
 }
 
 /** The last ids, at most `room`; what is dropped grows in steps of a part of the room. */
@@ -140,9 +147,10 @@ function keepEnd(ids: number[], room: number): number[] {
 }
 
 /** What is written of the gap goes on after the middle token; of a line without end, the last part of it. */
-function encodeBegun(tokenizer: Tokenizer, text: string, contextLength: number): number[] {
+function* encodeBegun(tokenizer: Tokenizer, text: string, contextLength: number): Encoding {
   const room = Math.floor(contextLength / 4);
-  return tokenizer.encode(text.slice(-room * charactersPerToken), { continuation: true }).slice(-room);
+  const ids = yield* tokenizer.encoding(text.slice(-room * charactersPerToken), { continuation: true });
+  return ids.slice(-room);
 }
 
 /** `count`, rounded up to whole steps. */
@@ -154,23 +162,26 @@ function inSteps(count: number, step: number): number {
  * Whole snippets, as many as fit, each after its path: in a comment, or, for models that know several files, after
  * their token for it, which then stands before the gap's own file too.
  */
-function encodeExtra(
+function* encodeExtra(
   tokenizer: Tokenizer,
   { extra, path = 'untitled' }: Gap,
   room: number,
   file: number | undefined,
-): number[] {
-  const marked = (text: string): number[] => [
-    ...(file === undefined ? [] : [file]),
-    ...tokenizer.encode(text),
-  ];
-  const own = file === undefined || extra.length === 0 ? [] : marked(`${path}\n`);
+): Encoding {
+  const mark = file === undefined ? [] : [file];
+  const own =
+    file === undefined || extra.length === 0 ? [] : [...mark, ...(yield* tokenizer.encoding(`${path}\n`))];
   const ids: number[] = [];
+  let tried = 0;
   for (const snippet of extra) {
     if (snippet.text.length > room * charactersPerToken) continue;
+    // Of a client that sends hundreds of files, only the first ones are looked at.
+    tried += snippet.text.length;
+    if (tried > triedExtra * room * charactersPerToken) break;
     const end = snippet.text.endsWith('\n') ? '' : '\n';
-    const encoded = marked(`${file === undefined ? '// ' : ''}${snippet.path}\n${snippet.text}${end}`);
-    if (ids.length + encoded.length + own.length <= room) ids.push(...encoded);
+    const text = `${file === undefined ? '// ' : ''}${snippet.path}\n${snippet.text}${end}`;
+    const encoded = yield* tokenizer.encoding(text);
+    if (ids.length + mark.length + encoded.length + own.length <= room) ids.push(...mark, ...encoded);
   }
   return ids.length === 0 ? [] : [...ids, ...own];
 }

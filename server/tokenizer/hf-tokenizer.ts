@@ -1,15 +1,21 @@
 import { dirname, join } from 'node:path';
-import { BPE, Tokenizer as HfEncoder } from '@huggingface/tokenizers';
+import { Tokenizer as HfParts } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { exists, readJson } from '../checkpoint/json-file.ts';
 import { OneBitError } from '../protocol/error.ts';
+import { finish } from './in-slices.ts';
 import { findEndTokens, findInfillTokens } from './infill-tokens.ts';
-import { byteOfPiece, decodeTokens, streamTokens, type TokenBytes } from './token-bytes.ts';
-import type { Tokenizer, TokenizerOptions } from './tokenizer.ts';
-import { WordSplitter } from './word-splitter.ts';
+import { byteOfPiece, bytePiece, decodeTokens, streamTokens, type TokenBytes } from './token-bytes.ts';
+import type { EncodeOptions, Tokenizer, TokenizerOptions } from './tokenizer.ts';
+import { WordCutter } from './word-cutter.ts';
+import { WordEncoder } from './word-encoder.ts';
 
 const maxTokenizerBytes = 200 << 20;
 const maxVocabulary = 1 << 24;
+/** Characters of a word that is halted within. */
+const longWord = 64;
+/** Characters of text between two halts. */
+const workBetweenHalts = 1 << 13;
 
 const part = z.looseObject({ type: z.string() });
 const tokenizerSchema = z.looseObject({
@@ -17,6 +23,10 @@ const tokenizerSchema = z.looseObject({
     type: z.string().nullish(),
     vocab: z.record(z.string(), z.int().min(0).max(maxVocabulary)),
     merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
+    unk_token: z.string().nullish(),
+    fuse_unk: z.boolean().nullish(),
+    byte_fallback: z.boolean().nullish(),
+    ignore_merges: z.boolean().nullish(),
   }),
   added_tokens: z
     .array(
@@ -122,7 +132,8 @@ class HfTokenizer implements Tokenizer {
   readonly eosIds: readonly number[];
   readonly infill;
   readonly special: ReadonlyMap<string, number>;
-  readonly #encoders: (continuation: boolean) => HfEncoder;
+  readonly #cutter: (continuation: boolean) => WordCutter;
+  readonly #words: WordEncoder;
   readonly #names: readonly (string | undefined)[];
   readonly #table: TokenBytes;
 
@@ -139,7 +150,8 @@ class HfTokenizer implements Tokenizer {
       json.added_tokens.filter((token) => token.special).map(({ content, id }) => [content, id]),
     );
 
-    this.#encoders = plainEncoders(json);
+    this.#cutter = plainCutters(json);
+    this.#words = wordEncoder(json, this.#cutter(false).bytes);
     this.infill = special.infill ? findInfillTokens(idOf) : undefined;
     const eos = special.eos === undefined ? undefined : idOf(special.eos);
     this.eosIds = findEndTokens(idOf, [...(eos === undefined ? [] : [eos]), ...ends]);
@@ -148,10 +160,27 @@ class HfTokenizer implements Tokenizer {
       special.addBos === false ? undefined : special.addBos === true ? bos : templateBos(json, idOf);
   }
 
-  encode(text: string, { bos = false, continuation = false } = {}): number[] {
-    const ids =
-      text === '' ? [] : this.#encoders(continuation).encode(text, { add_special_tokens: false }).ids;
-    return bos && this.bosId !== undefined ? [this.bosId, ...ids] : ids;
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    return finish(this.encoding(text, options));
+  }
+
+  *encoding(
+    text: string,
+    { bos = false, continuation = false }: EncodeOptions = {},
+  ): Generator<undefined, number[]> {
+    const ids: number[] = bos && this.bosId !== undefined ? [this.bosId] : [];
+    if (text === '') return ids;
+    let work = 0;
+    for (const word of this.#cutter(continuation).cut(text)) {
+      if (typeof word === 'number') ids.push(word);
+      else if (word.length <= longWord) this.#words.add(word, ids);
+      else yield* this.#words.steps(word, ids);
+      work += typeof word === 'number' ? 1 : word.length;
+      if (work < workBetweenHalts) continue;
+      work = 0;
+      yield;
+    }
+    return ids;
   }
 
   decode(ids: readonly number[], { continuation = false } = {}): string {
@@ -173,30 +202,22 @@ class HfTokenizer implements Tokenizer {
 }
 
 /**
- * Encoders of plain text: they do not know the special tokens, and so take their names for text. The one for
- * continuations puts no space first. Both merge with our own code, which is faster than the package's.
+ * Cutters of plain text: they do not know the special tokens, and so take their names for text. The one for
+ * continuations puts no space first.
  */
-function plainEncoders(json: TokenizerJson): (continuation: boolean) => HfEncoder {
-  const { end_of_word_suffix: ending, continuing_subword_prefix: prefix, merges } = json.model;
-  if (Boolean(ending) || Boolean(prefix)) {
-    throw new Error('its BPE marks the parts of words, which no LLaMA tokenizer does');
-  }
-  const words = new WordSplitter(
-    merges.map((merge) => (typeof merge === 'string' ? splitMerge(merge) : merge)),
-  );
+function plainCutters(json: TokenizerJson): (continuation: boolean) => WordCutter {
+  const named = json.added_tokens.filter((token) => !token.special);
+  // The package only cuts: tokens are our own work.
   const plain = {
     ...json,
-    model: { ...json.model, merges: [] },
+    model: { type: 'BPE', vocab: {}, merges: [] },
     post_processor: null,
-    added_tokens: json.added_tokens.filter((token) => !token.special),
+    added_tokens: [],
   };
-  const make = (settings: object) => {
-    const encoder = new HfEncoder({ ...plain, ...settings }, { clean_up_tokenization_spaces: false });
-    if (encoder.model instanceof BPE) encoder.model.bpe = (word) => words.split(word);
-    return encoder;
-  };
+  const make = (settings: object) =>
+    new WordCutter(new HfParts({ ...plain, ...settings }, { clean_up_tokenization_spaces: false }), named);
   const whole = make({});
-  let continued: HfEncoder | undefined;
+  let continued: WordCutter | undefined;
   return (continuation) => {
     if (!continuation) return whole;
     continued ??= make({
@@ -205,6 +226,24 @@ function plainEncoders(json: TokenizerJson): (continuation: boolean) => HfEncode
     });
     return continued;
   };
+}
+
+function wordEncoder({ model, added_tokens: added }: TokenizerJson, bytes: boolean): WordEncoder {
+  if (Boolean(model.end_of_word_suffix) || Boolean(model.continuing_subword_prefix)) {
+    throw new Error('its BPE marks the parts of words, which no LLaMA tokenizer does');
+  }
+  const vocabulary = new Map(Object.entries(model.vocab));
+  for (const token of added) if (!token.special) vocabulary.set(token.content, token.id);
+  const fallbackBytes = Array.from({ length: 256 }, (_, byte) => vocabulary.get(bytePiece(byte)));
+  return new WordEncoder({
+    vocabulary,
+    merges: model.merges.map((merge) => (typeof merge === 'string' ? splitMerge(merge) : merge)),
+    ...(bytes ? { byteCharacters } : {}),
+    ...(model.byte_fallback ? { fallbackBytes } : {}),
+    unknownId: typeof model.unk_token === 'string' ? vocabulary.get(model.unk_token) : undefined,
+    fuseUnknown: model.fuse_unk ?? false,
+    wholeWords: model.ignore_merges ?? false,
+  });
 }
 
 function splitMerge(merge: string): [string, string] {
@@ -282,21 +321,23 @@ function tokenBytes(json: TokenizerJson, names: readonly (string | undefined)[],
   return { bytes, leadingSpace };
 }
 
-let byteOfCharacter: Map<string, number> | undefined;
-
 /**
- * The bytes of a byte-level token. GPT-2's vocabulary files write each byte as a printable character:
- * printable Latin-1 bytes as themselves, the others as U+0100 and up in order.
+ * The characters that stand for bytes in byte-level tokens. GPT-2's vocabulary files write each byte as a printable
+ * character: printable Latin-1 bytes as themselves, the others as U+0100 and up in order.
  */
+const byteCharacters: readonly string[] = (() => {
+  let next = 0x100;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
+    return String.fromCodePoint(printable ? byte : next++);
+  });
+})();
+const byteOfCharacter: ReadonlyMap<string, number> = new Map(
+  byteCharacters.map((character, byte) => [character, byte]),
+);
+
+/** The bytes of a byte-level token; undefined for what is none. */
 function byteLevelBytes(token: string): Uint8Array | undefined {
-  if (byteOfCharacter === undefined) {
-    byteOfCharacter = new Map();
-    let next = 0x100;
-    for (let byte = 0; byte < 256; byte++) {
-      const printable = (byte > 0x20 && byte < 0x7f) || (byte > 0xa0 && byte !== 0xad);
-      byteOfCharacter.set(String.fromCodePoint(printable ? byte : next++), byte);
-    }
-  }
   const bytes: number[] = [];
   for (const character of token) {
     const byte = byteOfCharacter.get(character);

@@ -1,7 +1,11 @@
 import { findEndTokens, findInfillTokens, isInfillName } from './infill-tokens.ts';
+import { finish } from './in-slices.ts';
 import { PairMerger, type Merge } from './pair-merger.ts';
-import { byteOfPiece, decodeTokens, streamTokens, type TokenBytes } from './token-bytes.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import { byteOfPiece, bytesOfCharacter, decodeTokens, streamTokens, type TokenBytes } from './token-bytes.ts';
+import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
+
+/** Characters of text between two halts. */
+const workBetweenHalts = 1 << 13;
 
 export type PieceKind = 'normal' | 'unknown' | 'control' | 'user-defined' | 'byte' | 'unused';
 
@@ -93,16 +97,28 @@ export class SentencePieceTokenizer implements Tokenizer {
     this.#merger = new PairMerger(this.#findMerges());
   }
 
-  encode(text: string, { bos = false, continuation = false } = {}): number[] {
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    return finish(this.encoding(text, options));
+  }
+
+  *encoding(
+    text: string,
+    { bos = false, continuation = false }: EncodeOptions = {},
+  ): Generator<undefined, number[]> {
     const ids: number[] = bos && this.bosId !== undefined ? [this.bosId] : [];
     const kept = this.#model.collapseSpaces ? text.replace(/^ +| +$/g, '').replace(/ {2,}/g, ' ') : text;
     if (kept === '') return ids;
     const full = this.#model.dummyPrefix && !continuation ? ` ${kept}` : kept;
     const parts = this.#userDefined === undefined ? [full] : full.split(this.#userDefined);
+    let work = 0;
     for (const part of parts) {
       const userId = this.#userIds.get(part);
       if (userId !== undefined) ids.push(userId);
-      else if (part !== '') this.#encodePart(part, ids);
+      else if (part !== '') yield* this.#encodePart(part, ids);
+      work += part.length;
+      if (work < workBetweenHalts) continue;
+      work = 0;
+      yield;
     }
     return ids;
   }
@@ -126,30 +142,35 @@ export class SentencePieceTokenizer implements Tokenizer {
     return this.#table.bytes[id] ?? new TextEncoder().encode(this.tokenText(id));
   }
 
-  #encodePart(text: string, ids: number[]): void {
-    const characters = Array.from(text);
-    const symbols = Int32Array.from(
-      characters,
-      // An unknown character stands for itself, by its place.
-      (character, i) => this.#symbols.get(character) ?? -3 - i,
-    );
-    for (const symbol of this.#merger.merge(symbols)) {
+  *#encodePart(text: string, ids: number[]): Generator<undefined, void> {
+    const symbols = new Int32Array(text.length);
+    let length = 0;
+    for (const character of text) {
+      // An unknown character stands for itself, by its code point.
+      symbols[length++] = this.#symbols.get(character) ?? -1 - (character.codePointAt(0) as number);
+      if (length % workBetweenHalts === 0) yield;
+    }
+    const merged = yield* this.#merger.steps(symbols.subarray(0, length));
+    for (let i = 0; i < merged.length; i++) {
+      const symbol = merged[i] as number;
       if (symbol >= 0 && symbol < this.vocabSize) ids.push(symbol);
-      else this.#encodeUnknown(symbol < 0 ? (characters[-3 - symbol] as string) : this.#charOf(symbol), ids);
+      else this.#encodeUnknown(symbol < 0 ? -1 - symbol : this.#charOf(symbol), ids);
+      if (i % workBetweenHalts === workBetweenHalts - 1) yield;
     }
   }
 
   /** A character without a piece: its bytes, or the unknown token where the model has no bytes. */
-  #encodeUnknown(character: string, ids: number[]): void {
-    const bytes = [...new TextEncoder().encode(character)].map((byte) => this.#byteIds.get(byte));
+  #encodeUnknown(codePoint: number, ids: number[]): void {
+    const bytes = bytesOfCharacter(codePoint).map((byte) => this.#byteIds.get(byte));
     if (bytes.every((id) => id !== undefined)) ids.push(...bytes);
     else if (this.#model.unknownId !== undefined) ids.push(this.#model.unknownId);
   }
 
-  readonly #characters: string[] = [];
+  /** Code points of the symbols beyond the vocabulary. */
+  readonly #characters: number[] = [];
 
-  #charOf(symbol: number): string {
-    return this.#characters[symbol - this.vocabSize] as string;
+  #charOf(symbol: number): number {
+    return this.#characters[symbol - this.vocabSize] as number;
   }
 
   /** Every way to make a piece from two: the parts are pieces, or single characters. */
@@ -174,7 +195,7 @@ export class SentencePieceTokenizer implements Tokenizer {
     let symbol = this.#symbols.get(text);
     if (symbol === undefined && isCharacter) {
       symbol = this.vocabSize + this.#characters.length;
-      this.#characters.push(text);
+      this.#characters.push(text.codePointAt(0) as number);
       this.#symbols.set(text, symbol);
     }
     return symbol;

@@ -32,6 +32,8 @@ export interface Tokenizer {
    * that a SentencePiece model puts before a text is left out.
    */
   encode(text: string, options?: EncodeOptions): number[];
+  /** `encode` with halts, for long texts beside other work: see `inSlices`. */
+  encoding(text: string, options?: EncodeOptions): Generator<undefined, number[]>;
   /**
    * The text of the tokens, special tokens left out. Without `continuation` the tokens begin a text, and
    * the space that a SentencePiece model put before it is dropped.

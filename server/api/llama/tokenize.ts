@@ -1,7 +1,11 @@
-import type { RequestHandler } from 'express';
+import { once } from 'node:events';
+import type { RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import { encodeWithSpecial } from '../../tokenizer/special-names.ts';
+import { inSlices } from '../../tokenizer/in-slices.ts';
+import { encodingWithSpecial } from '../../tokenizer/special-names.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { textField } from '../body-fields.ts';
+import { unreadMs } from '../event-stream.ts';
 import { withModel } from '../generate-text.ts';
 import type { HttpServices } from '../http-routes.ts';
 import { textRoute } from '../text-route.ts';
@@ -13,30 +17,68 @@ const bodySchema = z.object({
   with_pieces: z.boolean().default(false),
 });
 
+/** Tokens that are written in one go. */
+const tokensAtOnce = 4096;
+
 /** `POST /tokenize`: a text's tokens, with BOS (`add_special`) and as texts or bytes (`with_pieces`) where asked for. */
 export function tokenize(services: HttpServices): RequestHandler {
   return textRoute(services.leases, bodySchema, async ({ body, response, signal }) => {
-    const tokens = await withModel(
+    const { content, add_special: begins, parse_special: parses, with_pieces: pieces } = body;
+    const [ids, tokenizer] = await withModel(
       services,
-      async ({ tokenizer }) => {
-        const { bosId } = tokenizer;
-        const ids = body.parse_special
-          ? encodeWithSpecial(tokenizer, body.content)
-          : tokenizer.encode(body.content);
-        if (body.add_special && bosId !== undefined) ids.unshift(bosId);
-        return body.with_pieces ? ids.map((id) => ({ id, piece: piece(tokenizer.tokenBytes(id)) })) : ids;
+      async (ready) => {
+        const { bosId } = ready.tokenizer;
+        const steps = parses
+          ? encodingWithSpecial(ready.tokenizer, content)
+          : ready.tokenizer.encoding(content);
+        const encoded = await inSlices(steps, signal);
+        if (begins && bosId !== undefined) encoded.unshift(bosId);
+        return [encoded, ready.tokenizer] as const;
       },
       signal,
     );
-    response.json({ tokens });
+    await sendTokens(response, ids, pieces ? pieceWriter(tokenizer) : String, signal);
   });
 }
 
-/** A token's text, or its bytes where they are no whole characters. */
-function piece(bytes: Uint8Array): string | number[] {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return [...bytes];
+/** Writes the answer in parts, as fast as the client reads: there can be millions of tokens. */
+async function sendTokens(
+  response: Response,
+  ids: readonly number[],
+  written: (id: number) => string,
+  signal: AbortSignal,
+): Promise<void> {
+  response.setHeader('Content-Type', 'application/json; charset=utf-8');
+  for (let at = 0; at < ids.length; at += tokensAtOnce) {
+    const part = ids
+      .slice(at, at + tokensAtOnce)
+      .map(written)
+      .join(',');
+    if (response.write(`${at === 0 ? '{"tokens":[' : ','}${part}`)) continue;
+    response.setTimeout(unreadMs);
+    await once(response, 'drain', { signal });
+    response.setTimeout(0);
   }
+  response.end(ids.length === 0 ? '{"tokens":[]}' : ']}');
+}
+
+/** A token as JSON: its id with its text, or with its bytes where they are no whole characters. */
+function pieceWriter(tokenizer: Tokenizer): (id: number) => string {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const known = new Map<number, string>();
+  const written = (id: number): string => {
+    const bytes = tokenizer.tokenBytes(id);
+    let piece: string | number[];
+    try {
+      piece = decoder.decode(bytes);
+    } catch {
+      piece = [...bytes];
+    }
+    return JSON.stringify({ id, piece });
+  };
+  return (id) => {
+    let json = known.get(id);
+    if (json === undefined) known.set(id, (json = written(id)));
+    return json;
+  };
 }

@@ -140,6 +140,7 @@ describe('infilling', () => {
       special: new Map(),
       tokenBytes: (id) => tokenizer.tokenBytes(id),
       encode: (text) => tokenizer.encode(text),
+      encoding: (text) => tokenizer.encoding(text),
       decode: (ids) => tokenizer.decode(ids),
       tokenText: (id) => tokenizer.tokenText(id),
       stream: () => tokenizer.stream(),

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readChatTemplate } from '../../../server/tokenizer/chat-template.ts';
+import { finish } from '../../../server/tokenizer/in-slices.ts';
 import { loadTokenizer } from '../../../server/tokenizer/load-tokenizer.ts';
-import { decodeWithSpecial, encodeWithSpecial } from '../../../server/tokenizer/special-names.ts';
+import { decodeWithSpecial, encodingWithSpecial } from '../../../server/tokenizer/special-names.ts';
 import { byteTokens, writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
 import { sharedPath } from '../../reference/shared-path.ts';
 
@@ -65,12 +66,12 @@ describe('readChatTemplate', () => {
   });
 });
 
-describe('encodeWithSpecial', () => {
+describe('encodingWithSpecial', () => {
   it('takes names for tokens, everything else for text, and decodes to the same', async () => {
     writeByteTokenizer(folder);
     const tokenizer = await loadTokenizer(folder);
     const text = 'a<|fim_prefix|><|fim_middle|>é<|fim_suffix';
-    const ids = encodeWithSpecial(tokenizer, text);
+    const ids = finish(encodingWithSpecial(tokenizer, text));
     expect(ids).toEqual([97, byteTokens.prefix, byteTokens.middle, ...Buffer.from('é<|fim_suffix')]);
     expect(decodeWithSpecial(tokenizer, ids)).toBe(text);
     expect(decodeWithSpecial(tokenizer, [])).toBe('');
@@ -79,7 +80,7 @@ describe('encodeWithSpecial', () => {
   it('round trips with a SentencePiece model, whose control tokens have names as well', async (context) => {
     const tokenizer = await loadTokenizer(sharedPath(context, 'models', 'llama2-tokenizer'));
     const text = '<s>[INST] Hallo </s>Wörld';
-    const ids = encodeWithSpecial(tokenizer, text);
+    const ids = finish(encodingWithSpecial(tokenizer, text));
     expect(ids.filter((id) => id < 3)).toEqual([1, 2]);
     expect(decodeWithSpecial(tokenizer, ids)).toBe(text);
   });

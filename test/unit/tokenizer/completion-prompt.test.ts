@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildPrompt, LeadSkipper } from '../../../server/tokenizer/completion-prompt.ts';
+import { buildingPrompt, LeadSkipper } from '../../../server/tokenizer/completion-prompt.ts';
+import { finish } from '../../../server/tokenizer/in-slices.ts';
 import { loadTokenizer } from '../../../server/tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../../../server/tokenizer/tokenizer.ts';
 import { byteTokens, writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
@@ -18,6 +19,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const bytes = (text: string): number[] => [...Buffer.from(text)];
 const { prefix: PRE, suffix: SUF, middle: MID } = byteTokens;
+
+const buildPrompt = (...of: Parameters<typeof buildingPrompt>) => finish(buildingPrompt(...of));
 
 describe('buildPrompt', () => {
   it('lays prefix, suffix and middle out as the model was trained', () => {
@@ -116,6 +119,7 @@ describe('buildPrompt', () => {
       ...{ vocabSize: tokenizer.vocabSize, bosId: undefined, eosIds: [], special: tokenizer.special },
       infill: { prefix: PRE, suffix: SUF, middle: MID, file },
       encode: (text, options) => tokenizer.encode(text, options),
+      encoding: (text, options) => tokenizer.encoding(text, options),
       decode: (ids, options) => tokenizer.decode(ids, options),
       tokenText: (id) => tokenizer.tokenText(id),
       tokenBytes: (id) => tokenizer.tokenBytes(id),
