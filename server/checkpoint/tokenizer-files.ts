@@ -1,6 +1,7 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
+import { findGguf, readGgufTokenizer } from './gguf/gguf-tokenizer.ts';
 import { exists } from './json-file.ts';
 
 /** Files beside the weights that tell how text becomes tokens, and when a text ends. */
@@ -50,13 +51,13 @@ export function isTokenizerName(name: string): boolean {
   return name === 'tokenizer.json' || /^tok\w*\.(model|bin)$/.test(name);
 }
 
-/** Copies a model's tokenizer and its settings; a model without one copies nothing. */
+/** Copies a model's tokenizer and its settings, out of a GGUF file if need be; a model without one copies nothing. */
 export async function copyTokenizerFiles(from: string, to: string): Promise<void> {
   let file: string;
   try {
     file = await findTokenizerFile(from);
   } catch (caught) {
-    if (caught instanceof OneBitError && caught.code === 'no-tokenizer') return;
+    if (caught instanceof OneBitError && caught.code === 'no-tokenizer') return writeGgufTokenizer(from, to);
     throw caught;
   }
   try {
@@ -65,6 +66,21 @@ export async function copyTokenizerFiles(from: string, to: string): Promise<void
       const source = join(dirname(file), name);
       if (source !== file && (await exists(source))) await copy(source, join(to, name));
     }
+  } catch (caught) {
+    throw asOneBitError(caught, to);
+  }
+}
+
+/** Writes the tokenizer that a GGUF file holds, if it does. */
+async function writeGgufTokenizer(from: string, to: string): Promise<void> {
+  const gguf = await findGguf(from);
+  if (gguf === undefined) return;
+  try {
+    const files = await readGgufTokenizer(gguf).catch((error: unknown) => {
+      if (error instanceof OneBitError && error.code === 'no-tokenizer') return undefined;
+      throw error;
+    });
+    for (const [name, bytes] of files ?? []) await writeFile(join(to, name), bytes, { flush: true });
   } catch (caught) {
     throw asOneBitError(caught, to);
   }

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { z } from 'zod';
+import { findGguf, readGgufTokenizer } from '../checkpoint/gguf/gguf-tokenizer.ts';
 import { exists, readJson } from '../checkpoint/json-file.ts';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
 
@@ -35,7 +36,7 @@ const configSchema = z.looseObject({
 
 /**
  * The chat template of a model: chat_template.jinja, or `chat_template` of tokenizer_config.json (of several the
- * one named `default`).
+ * one named `default`), or that in a GGUF file's metadata where neither file lies beside it.
  * @param path the model's folder or file
  * @returns undefined where it has none
  * @throws bad-file, unreadable: the message names the file
@@ -46,13 +47,16 @@ export async function readChatTemplate(path: string): Promise<ChatTemplate | und
   ).isDirectory()
     ? path
     : dirname(path);
-  const configPath = join(folder, 'tokenizer_config.json');
-  const parsed = configSchema.safeParse((await exists(configPath)) ? await readJson(configPath) : {});
-  const config = parsed.success ? parsed.data : {};
   const own = join(folder, 'chat_template.jinja');
-  const [file, source] = (await exists(own))
-    ? [own, await readText(own)]
-    : [configPath, chosen(config.chat_template)];
+  const hasOwn = await exists(own);
+  const besideIt = join(folder, 'tokenizer_config.json');
+  const hasConfig = await exists(besideIt);
+  const gguf = hasOwn || hasConfig ? undefined : await findGguf(path);
+  const json = hasConfig ? await readJson(besideIt) : gguf === undefined ? {} : await ggufConfig(gguf);
+  const parsed = configSchema.safeParse(json);
+  const config = parsed.success ? parsed.data : {};
+  const file = hasOwn ? own : (gguf ?? besideIt);
+  const source = hasOwn ? await readText(own) : chosen(config.chat_template);
   if (source === undefined) return undefined;
   const tokens = { bos_token: nameOf(config.bos_token), eos_token: nameOf(config.eos_token) };
   let template: Template | undefined;
@@ -82,6 +86,20 @@ export async function readChatTemplate(path: string): Promise<ChatTemplate | und
       }
     },
   };
+}
+
+/** What was read last: clients ask for a model's template every few seconds, and a GGUF file's header is long. */
+let lastConfig: { path: string; time: number; size: number; config: unknown } | undefined;
+
+/** What tokenizer_config.json would say of a GGUF file. */
+async function ggufConfig(path: string): Promise<unknown> {
+  const { mtimeMs: time, size } = await stat(path);
+  if (lastConfig?.path !== path || lastConfig.time !== time || lastConfig.size !== size) {
+    const bytes = (await readGgufTokenizer(path))?.get('tokenizer_config.json');
+    const config: unknown = bytes === undefined ? {} : JSON.parse(new TextDecoder().decode(bytes));
+    lastConfig = { path, time, size, config };
+  }
+  return lastConfig.config;
 }
 
 async function readText(path: string): Promise<string> {

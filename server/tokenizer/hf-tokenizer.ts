@@ -53,16 +53,46 @@ const tokenizerConfigSchema = z.looseObject({
   infill: z.boolean().nullish(),
 });
 
+/** A tokenizer.json, and what lies beside it; undefined where there is none. */
+export interface HfTokenizerFiles {
+  tokenizer: unknown;
+  /** tokenizer_config.json, or special_tokens_map.json. */
+  config?: unknown;
+  /** generation_config.json. */
+  generation?: unknown;
+}
+
 /**
  * Reads a Hugging Face tokenizer.json (BPE, byte-level or SentencePiece-style), with what
  * tokenizer_config.json and generation_config.json beside it say of BOS and EOS.
  * @throws not-found, unreadable, bad-file, unsupported: the message names the file
  */
-export async function readHfTokenizer(
+export async function readHfTokenizer(path: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
+  const beside = async (...names: string[]): Promise<unknown> => {
+    for (const name of names) {
+      const file = join(dirname(path), name);
+      if (await exists(file)) return readJson(file);
+    }
+    return undefined;
+  };
+  const files: HfTokenizerFiles = {
+    tokenizer: await readJson(path, maxTokenizerBytes),
+    config: await beside('tokenizer_config.json', 'special_tokens_map.json'),
+    generation: await beside('generation_config.json'),
+  };
+  return hfTokenizerOf(files, path, options);
+}
+
+/**
+ * The tokenizer that such files describe.
+ * @param path where they come from, for messages
+ * @throws bad-file, unsupported
+ */
+export function hfTokenizerOf(
+  { tokenizer: json, config: configJson, generation }: HfTokenizerFiles,
   path: string,
   { forceInfill = false }: TokenizerOptions = {},
-): Promise<Tokenizer> {
-  const json = await readJson(path, maxTokenizerBytes);
+): Tokenizer {
   const type =
     typeof json === 'object' && json !== null && 'model' in json
       ? (json.model as { type?: unknown } | null)?.type
@@ -78,11 +108,10 @@ export async function readHfTokenizer(
       `${path}: ${issue?.path.slice(0, 3).join('.') || 'the file'}: ${issue?.message ?? 'not valid'}; copy or download it again.`,
     );
   }
-  const folder = dirname(path);
-  const said = await readTokenizerConfig(folder);
+  const said = specialNames(configJson, path);
   const config = { ...said, infill: said.infill || forceInfill };
   try {
-    return new HfTokenizer(parsed.data, config, await generationEnds(folder), path);
+    return new HfTokenizer(parsed.data, config, generationEnds(generation), path);
   } catch (caught) {
     if (caught instanceof OneBitError) throw caught;
     throw new OneBitError(
@@ -100,28 +129,24 @@ interface SpecialNames {
   infill: boolean;
 }
 
-async function readTokenizerConfig(folder: string): Promise<SpecialNames> {
+function specialNames(config: unknown, path: string): SpecialNames {
   const nameOf = (token: z.infer<typeof namedToken>) =>
     (typeof token === 'string' ? token : token?.content) ?? undefined;
-  for (const file of ['tokenizer_config.json', 'special_tokens_map.json']) {
-    const path = join(folder, file);
-    if (!(await exists(path))) continue;
-    const parsed = tokenizerConfigSchema.safeParse(await readJson(path));
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0];
-      throw new OneBitError('bad-file', `${path}: ${issue?.path.join('.')}: ${issue?.message}`);
-    }
-    const { bos_token: bos, eos_token: eos, add_bos_token: addBos, infill } = parsed.data;
-    return { bos: nameOf(bos), eos: nameOf(eos), addBos: addBos ?? undefined, infill: infill ?? true };
+  if (config === undefined) return { bos: undefined, eos: undefined, addBos: undefined, infill: true };
+  const parsed = tokenizerConfigSchema.safeParse(config);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new OneBitError(
+      'bad-file',
+      `${dirname(path)}: the settings of the tokenizer: ${issue?.path.join('.')}: ${issue?.message}`,
+    );
   }
-  return { bos: undefined, eos: undefined, addBos: undefined, infill: true };
+  const { bos_token: bos, eos_token: eos, add_bos_token: addBos, infill } = parsed.data;
+  return { bos: nameOf(bos), eos: nameOf(eos), addBos: addBos ?? undefined, infill: infill ?? true };
 }
 
 /** The EOS ids of generation_config.json, which chat models widen. */
-async function generationEnds(folder: string): Promise<number[]> {
-  const path = join(folder, 'generation_config.json');
-  if (!(await exists(path))) return [];
-  const json = await readJson(path);
+function generationEnds(json: unknown): number[] {
   const value = typeof json === 'object' && json !== null && 'eos_token_id' in json ? json.eos_token_id : [];
   return (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isSafeInteger(id));
 }

@@ -1,10 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
-import { SentencePieceTokenizer, type Piece } from './sentencepiece-tokenizer.ts';
+import { maxPieceBytes, SentencePieceTokenizer, type Piece } from './sentencepiece-tokenizer.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 const maxBytes = 100 << 20;
-const maxPieceBytes = 4096;
 
 /**
  * Reads llama2.c's tokenizer.bin: int32 longest piece, then for each token f32 score, int32 length and its

@@ -1,6 +1,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { asOneBitError, OneBitError } from '../protocol/error.ts';
-import { SentencePieceTokenizer, type Piece, type PieceKind } from './sentencepiece-tokenizer.ts';
+import {
+  maxPieceBytes,
+  SentencePieceTokenizer,
+  type Piece,
+  type PieceKind,
+} from './sentencepiece-tokenizer.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 const maxBytes = 100 << 20;
@@ -28,6 +33,11 @@ export async function readSentencePieceModel(path: string): Promise<Tokenizer> {
   } catch (caught) {
     throw asOneBitError(caught, path);
   }
+  return sentencePieceModelOf(file, path);
+}
+
+/** The same of a file's bytes. @throws bad-file, unsupported */
+export function sentencePieceModelOf(file: Uint8Array, path: string): Tokenizer {
   const pieces: Piece[] = [];
   let modelType = 1;
   let bosId = 1;
@@ -88,6 +98,7 @@ function readPiece(bytes: Uint8Array): Piece {
   let kind: PieceKind = 'normal';
   for (const [field, value] of fields(bytes)) {
     if (field === 1 && value instanceof Uint8Array) {
+      if (value.length > maxPieceBytes) throw new RangeError('a piece is too long');
       text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(value).replaceAll('▁', ' ');
     }
     if (field === 2 && value instanceof Uint8Array) {

@@ -7,6 +7,9 @@ import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
 /** Characters of text between two halts. */
 const workBetweenHalts = 1 << 13;
 
+/** UTF-8 bytes of a piece: the ways to make one of two are looked at for each of its characters. */
+export const maxPieceBytes = 4096;
+
 export type PieceKind = 'normal' | 'unknown' | 'control' | 'user-defined' | 'byte' | 'unused';
 
 export interface Piece {

@@ -9,8 +9,13 @@ export interface GgufTensorBytes {
   bytes: Buffer;
 }
 
-type Field = [key: string, kind: 'u32' | 'f32' | 'text' | 'texts', value: number | string | string[]];
-const kinds = { u32: 4, f32: 6, text: 8, texts: 9 };
+export type GgufField =
+  | [key: string, kind: 'u32' | 'f32', value: number]
+  | [key: string, kind: 'bool', value: boolean]
+  | [key: string, kind: 'text', value: string]
+  | [key: string, kind: 'texts', value: readonly string[]]
+  | [key: string, kind: 'floats' | 'ints', value: readonly number[]];
+const kinds = { u32: 4, i32: 5, f32: 6, bool: 7, text: 8, list: 9 };
 
 const u32 = (value: number) => {
   const bytes = Buffer.alloc(4);
@@ -29,16 +34,33 @@ const f32 = (value: number) => {
 };
 const text = (value: string) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
 
-/** A GGUF file, version 3, as ggml's docs/gguf.md describes it. Shares no code with server/. */
-export function writeGguf(path: string, fields: readonly Field[], tensors: readonly GgufTensorBytes[]): void {
-  const header: Uint8Array[] = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(fields.length)];
-  for (const [key, kind, value] of fields) {
-    header.push(text(key), u32(kinds[kind]));
-    if (kind === 'u32') header.push(u32(value as number));
-    else if (kind === 'f32') header.push(f32(value as number));
-    else if (kind === 'text') header.push(text(value as string));
-    else header.push(u32(kinds.text), u64((value as string[]).length), ...(value as string[]).map(text));
+function valueBytes([, kind, value]: GgufField): Uint8Array[] {
+  switch (kind) {
+    case 'u32':
+      return [u32(kinds.u32), u32(value)];
+    case 'f32':
+      return [u32(kinds.f32), f32(value)];
+    case 'bool':
+      return [u32(kinds.bool), Buffer.from([Number(value)])];
+    case 'text':
+      return [u32(kinds.text), text(value)];
+    case 'texts':
+      return [u32(kinds.list), u32(kinds.text), u64(value.length), ...value.map(text)];
+    case 'floats':
+      return [u32(kinds.list), u32(kinds.f32), u64(value.length), ...value.map(f32)];
+    case 'ints':
+      return [u32(kinds.list), u32(kinds.i32), u64(value.length), ...value.map(u32)];
   }
+}
+
+/** A GGUF file, version 3, as ggml's docs/gguf.md describes it. Shares no code with server/. */
+export function writeGguf(
+  path: string,
+  fields: readonly GgufField[],
+  tensors: readonly GgufTensorBytes[],
+): void {
+  const header: Uint8Array[] = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(fields.length)];
+  for (const field of fields) header.push(text(field[0]), ...valueBytes(field));
   const padded = (length: number) => Math.ceil(length / 32) * 32;
   let offset = 0;
   for (const { name, dimensions, type, bytes } of tensors) {
@@ -63,7 +85,7 @@ const names: [RegExp, string][] = [
 ];
 
 /** What llama.cpp's converter says of a LLaMA. */
-export function llamaFields(model: RandomCheckpoint): Field[] {
+export function llamaFields(model: RandomCheckpoint): GgufField[] {
   return [
     ['general.architecture', 'text', 'llama'],
     ['general.name', 'text', 'random'],

@@ -26,7 +26,7 @@ const otherNames: Readonly<Record<string, string>> = {
 
 /**
  * Opens a GGUF file of a LLaMA, as llama.cpp writes it: F32, F16 and BF16 as they are, Q8_0, Q4_0, Q4_K and Q6_K as the f32
- * numbers that they stand for. The tokenizer is that of a file beside it (tokenizer.json).
+ * numbers that they stand for. The tokenizer is that of a file beside it (tokenizer.json), or in its metadata (`readGgufTokenizer`).
  * @throws bad-file, bad-value, missing-tensor, unsupported (another architecture, RoPE scaling, another quantisation)
  */
 export async function openGguf(path: string, files: TensorFiles, signal?: AbortSignal): Promise<Checkpoint> {

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
@@ -9,7 +9,8 @@ import { writeByteTokenizer } from '../../reference/byte-tokenizer.ts';
 import { mutateBytes, mutateValue, type Random } from '../../reference/mutate.ts';
 import { writeRandomCheckpoint, type RandomCheckpointOptions } from '../../reference/random-checkpoint.ts';
 import { uniform } from '../../reference/random.ts';
-import { llamaFields, llamaTensors, writeGguf } from '../../reference/write-gguf.ts';
+import { sentencePieceFile, type SentencePiece } from '../../reference/sentencepiece-file.ts';
+import { llamaFields, llamaTensors, writeGguf, type GgufField } from '../../reference/write-gguf.ts';
 import { writeTorch } from '../../reference/write-torch.ts';
 
 // ONEBIT_FUZZ=10000 for the whole count of each kind; ONEBIT_FUZZ_SEED for others. The long run says what was slowest.
@@ -45,8 +46,12 @@ writeTorch(join(folder, 'good.bin'), values);
 writeByteTokenizer(folder);
 copyFileSync(join(folder, 'tokenizer.json'), join(folder, 'good.json'));
 writeFileSync(join(folder, 'good.tokens'), llama2cTokenizer());
+writeFileSync(join(folder, 'good.model'), sentencePieceFile(pieces()));
+writeGguf(join(folder, 'good-pieces.gguf'), ggufPieces(pieces()), []);
 
 const open = async (path: string) => (await openCheckpoint(path)).close();
+/** A tokenizer that was read can be used. */
+const tokenize = async (path: string) => (await loadTokenizer(path)).encode('ab <unk>é\n  abab');
 const kinds: Record<string, { file: string; good: string; read(path: string): Promise<unknown> }> = {
   safetensors: {
     file: join(model.path, 'model.safetensors'),
@@ -62,15 +67,26 @@ const kinds: Record<string, { file: string; good: string; read(path: string): Pr
   'tokenizer.json': {
     file: join(folder, 'tokenizer.json'),
     good: join(folder, 'good.json'),
-    read: loadTokenizer,
+    read: tokenize,
   },
   'tokenizer.bin': {
     file: join(folder, 'tokenizer.bin'),
     good: join(folder, 'good.tokens'),
-    read: loadTokenizer,
+    read: tokenize,
+  },
+  'tokenizer.model': {
+    file: join(folder, 'tokenizer.model'),
+    good: join(folder, 'good.model'),
+    read: tokenize,
+  },
+  'tokenizer of a gguf': {
+    file: join(folder, 'pieces', 'model.gguf'),
+    good: join(folder, 'good-pieces.gguf'),
+    read: tokenize,
   },
 };
 copyFileSync(join(model.path, 'model.safetensors'), join(folder, 'good.safetensors'));
+mkdirSync(join(folder, 'pieces'));
 writeRandomCheckpoint(join(folder, 'torch'), small);
 rmSync(join(folder, 'torch', 'model.safetensors'));
 
@@ -142,6 +158,30 @@ it.each(Object.keys(kinds))(
 );
 
 /** Unknown, BOS, EOS, 256 bytes and two words, as llama2.c writes them. */
+/** Few enough that changed bytes mostly hit what the reader looks at. */
+function pieces(): SentencePiece[] {
+  const bytes = [0x0a, 0xa9, 0xc3].map((byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+  return [
+    ['<unk>', 0, 2],
+    ['<s>', 0, 3],
+    ['</s>', 0, 3],
+    ...bytes.map((text): SentencePiece => [text, 0, 6]),
+    ...['▁', 'a', 'b', 'ab', '▁a', '▁ab', 'abab'].map((text, i): SentencePiece => [text, -i, 1]),
+    ['@@', 0, 4],
+  ];
+}
+
+function ggufPieces(list: readonly SentencePiece[]): GgufField[] {
+  return [
+    ['tokenizer.ggml.model', 'text', 'llama'],
+    ['tokenizer.ggml.tokens', 'texts', list.map(([text]) => text)],
+    ['tokenizer.ggml.scores', 'floats', list.map(([, score]) => score)],
+    ['tokenizer.ggml.token_type', 'ints', list.map(([, , kind]) => kind)],
+    ['tokenizer.ggml.bos_token_id', 'u32', 1],
+    ['tokenizer.ggml.eos_token_id', 'u32', 2],
+  ];
+}
+
 function llama2cTokenizer(): Buffer {
   const pieces = ['<unk>', '<s>', '</s>'];
   for (let byte = 0; byte < 256; byte++)

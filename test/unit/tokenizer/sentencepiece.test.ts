@@ -7,6 +7,11 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { PairMerger } from '../../../server/tokenizer/pair-merger.ts';
 import { loadTokenizer } from '../../../server/tokenizer/load-tokenizer.ts';
 import { learnMerges, plainBpe } from '../../reference/plain-bpe.ts';
+import {
+  sentencePieceFile,
+  type SentencePiece,
+  type SentencePieceOptions,
+} from '../../reference/sentencepiece-file.ts';
 import { sharedPath } from '../../reference/shared-path.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'onebit-sentencepiece-'));
@@ -32,41 +37,18 @@ const bytePieces = Array.from(
   { length: 256 },
   (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
 );
-const pieces: [string, number, number][] = [
+const pieces: SentencePiece[] = [
   ['<unk>', 0, 2],
   ['<s>', 0, 3],
   ['</s>', 0, 3],
-  ...bytePieces.map((piece): [string, number, number] => [piece, 0, 6]),
+  ...bytePieces.map((piece): SentencePiece => [piece, 0, 6]),
   ...[...merges.map((pair) => pair.join('')), ...letters]
     .filter((piece, i, all) => all.indexOf(piece) === i)
-    .map((piece, i): [string, number, number] => [piece, -i, 1]),
+    .map((piece, i): SentencePiece => [piece, -i, 1]),
 ];
 
-/** A protocol buffer field: a number, or bytes. */
-function field(number: number, value: number | Uint8Array): Buffer {
-  const varint = (n: number): number[] => (n < 128 ? [n] : [(n % 128) + 128, ...varint(Math.floor(n / 128))]);
-  return typeof value === 'number'
-    ? Buffer.from([...varint(number * 8), ...varint(value)])
-    : Buffer.concat([Buffer.from([...varint(number * 8 + 2), ...varint(value.length)]), value]);
-}
-
-function modelFile(
-  options: { type?: number; collapse?: boolean; rules?: string; more?: typeof pieces } = {},
-) {
-  const all = [...pieces, ...(options.more ?? [])].map(([text, score, kind]) => {
-    const float = Buffer.alloc(5);
-    float[0] = 2 * 8 + 5;
-    float.writeFloatLE(score, 1);
-    return field(1, Buffer.concat([field(1, Buffer.from(text)), float, field(3, kind)]));
-  });
-  const trainer = [field(3, options.type ?? 2), field(35, 1), field(41, 1), field(42, 2)];
-  const normalizer = [
-    field(1, Buffer.from('identity')),
-    field(2, Buffer.from(options.rules ?? '')),
-    field(4, options.collapse === true ? 1 : 0),
-  ];
-  return Buffer.concat([...all, field(2, Buffer.concat(trainer)), field(3, Buffer.concat(normalizer))]);
-}
+const modelFile = (options: SentencePieceOptions = {}, more: SentencePiece[] = []) =>
+  sentencePieceFile([...pieces, ...more], options);
 
 function write(name: string, bytes: Uint8Array): string {
   writeFileSync(join(folder, name), bytes);
@@ -94,14 +76,14 @@ describe('tokenizer.model', () => {
   });
 
   it('never splits user-defined pieces, and hides those for infilling', async () => {
-    const more: typeof pieces = [
+    const more: SentencePiece[] = [
       ['@@', 0, 4],
       ['@@@', 0, 4],
       ['▁<PRE>', 0, 4],
       ['▁<SUF>', 0, 4],
       ['▁<MID>', 0, 4],
     ];
-    const tokenizer = await loadTokenizer(write('tok2.model', modelFile({ more })));
+    const tokenizer = await loadTokenizer(write('tok2.model', modelFile({}, more)));
     const n = pieces.length;
     const ids = tokenizer.encode('the@@@@@the <PRE>');
     expect(ids.filter((id) => id >= n)).toEqual([n + 1, n]);
