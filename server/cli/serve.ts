@@ -8,6 +8,7 @@ import { newToken } from '../api/access.ts';
 import { starterName } from '../api/known-models.ts';
 import { takeServerLock } from '../api/server-lock.ts';
 import { startServer, type RunningServer } from '../api/server.ts';
+import { keepHeapSteady } from '../api/steady-heap.ts';
 import { modelFolder } from '../checkpoint/starter.ts';
 import { openLanguageModel } from '../engine/open-language-model.ts';
 import { bootId } from '../process-identity.ts';
@@ -64,6 +65,7 @@ export function register(program: Command): void {
 }
 
 async function serve(flags: Flags): Promise<void> {
+  keepHeapSteady();
   const folder = stateFolder(process.env, process.platform, homedir());
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const lock = await takeServerLock(folder, async (owner) => (await answering(folder))?.pid === owner.pid);

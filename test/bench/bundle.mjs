@@ -1,6 +1,6 @@
 // Bundles a TypeScript part of the benchmark and loads it.
 import { build } from 'esbuild';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -10,9 +10,9 @@ export async function loadBundled(name) {
   return import(pathToFileURL(await bundle(name)).href);
 }
 
-/** The path of the bundle of test/bench/<name>.ts. */
+/** The path of the bundle of test/bench/<name>.ts, which may be outside of that folder. */
 export async function bundle(name) {
-  const outfile = join(here, '..', 'output', `${name}.mjs`);
+  const outfile = join(here, '..', 'output', `${basename(name)}.mjs`);
   const entryPoints = [join(here, `${name}.ts`)];
   await build({
     entryPoints,

@@ -1,5 +1,5 @@
 // `npm run bench`: side-by-side measurements in one run, medians of alternating rounds.
-//   --only engine|training|gpu-encode|completion|load|inspect     all without it
+//   --only engine|training|gpu-encode|completion|load|recovery|inspect     all without it
 //   --shapes 1.1b,7b           of the engine's part (beside node-llama-cpp)
 //   --model FOLDER --text FILE      of the engine's part: another 1-bit model whose perplexity is compared with --exact
 //   --inspect-shape 7b         of the layer inspector's part (15 GB on the disk while it runs)
@@ -112,12 +112,16 @@ if (options.only === undefined || options.only === 'load') {
     },
     ...{ seconds, warmUpSeconds: seconds / 5, clients: await bundle('load-clients'), code: options.code },
   });
-  const { measureRecovery } = await loadBundled('recovery');
+  loadText = loadTable(report.load);
+}
+let recoveryText;
+if (options.only === undefined || options.only === 'recovery') {
+  const { measureRecovery, recoveryTable } = await loadBundled('recovery');
   report.recovery = await measureRecovery({
     ...{ cli: join(root, 'dist', 'onebit.mjs'), folder: join(folder, 'recovery-state'), model: 'starter' },
+    window: await bundle('../integration/window-process'),
   });
-  const [first, second] = report.recovery.map((milliseconds) => (milliseconds / 1000).toFixed(1));
-  loadText = `${loadTable(report.load)}\n\nA server that was killed in the middle of a completion completes again after ${first} s, the second time in a row after ${second} s.`;
+  recoveryText = recoveryTable(report.recovery);
 }
 if (options.only === undefined || options.only === 'inspect') {
   report.inspect = await measureInspect(options['inspect-shape'], threads, folder);
@@ -134,6 +138,7 @@ const markdown = [
   ...(report.training === undefined ? [] : [trainingTable(report.training)]),
   ...(completionText === undefined ? [] : [completionText]),
   ...(loadText === undefined ? [] : [loadText]),
+  ...(recoveryText === undefined ? [] : [recoveryText]),
   ...(report.inspect === undefined ? [] : [inspectTable(report.inspect)]),
   ...(report.gpuEncode === undefined
     ? []

@@ -21,9 +21,9 @@ export interface LoadBenchOptions {
   /** `starter` or a folder. */
   model: string;
   threads: number;
-  /** Of the load; a third of it (90 s at most) the editor is alone before. */
+  /** Of the load that is measured; a third of it (90 s at most) the editor is alone before. */
   seconds: number;
-  /** Of the load, before memory is compared. */
+  /** Of the load before that. */
   warmUpSeconds: number;
   code?: string;
 }
@@ -40,8 +40,8 @@ export interface LoadBench {
   alone: Latency;
   loaded: Latency;
   kinds: Record<string, KindReport>;
-  /** Bytes of resident memory: the median of the first and the last tenth after the warm-up, and the extremes. */
-  memory: { first: number; last: number; least: number; most: number };
+  /** Bytes of resident memory: the median of all seconds, of the first and of the last tenth, and the extremes. */
+  memory: { median: number; first: number; last: number; least: number; most: number };
   unwantedTokens: number;
   cancelled: number;
   /** Requests that run or wait when all have gone. */
@@ -49,7 +49,7 @@ export interface LoadBench {
 }
 
 export async function measureLoad(options: LoadBenchOptions): Promise<LoadBench> {
-  const { root, cli, folder, threads, seconds, code, model } = options;
+  const { root, cli, folder, threads, seconds, warmUpSeconds, code, model } = options;
   const texts = readCode(code, root).map(({ text }) => text);
   const child = spawn(
     process.execPath,
@@ -65,7 +65,7 @@ export async function measureLoad(options: LoadBenchOptions): Promise<LoadBench>
     const alone = await editor.type(Math.min(90, seconds / 3));
     const worker = new Worker(options.clients, {
       workerData: {
-        ...{ address, seconds, seed: 1 },
+        ...{ address, seconds: warmUpSeconds + seconds, seed: 1 },
         texts: texts.slice(0, 200).map((text) => text.slice(0, 400)),
       } satisfies LoadClientsOptions,
     });
@@ -73,10 +73,11 @@ export async function measureLoad(options: LoadBenchOptions): Promise<LoadBench>
       worker.once('message', resolve);
       worker.once('error', reject);
     });
-    const memory = watchMemory(address.pid, options.warmUpSeconds);
+    await editor.type(warmUpSeconds);
+    const memory = watchMemory(address.pid);
     const loaded = await editor.type(seconds);
-    const kinds = await reports;
     const remembered = memory.end();
+    const kinds = await reports;
     await worker.terminate();
     const left = await settle(client);
     await client.close();
@@ -127,18 +128,16 @@ class Editor {
 }
 
 /** Resident memory once a second. */
-function watchMemory(pid: number, warmUpSeconds: number): { end(): LoadBench['memory'] } {
+function watchMemory(pid: number): { end(): LoadBench['memory'] } {
   const samples: number[] = [];
-  const begun = performance.now();
-  const timer = setInterval(() => {
-    if (performance.now() - begun > warmUpSeconds * 1000) samples.push(residentBytes(pid));
-  }, 1000);
+  const timer = setInterval(() => samples.push(residentBytes(pid)), 1000);
   return {
     end() {
       clearInterval(timer);
       const tenth = Math.max(1, Math.floor(samples.length / 10));
       const middle = (list: number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1] ?? NaN;
       return {
+        median: middle(samples),
         first: middle(samples.slice(0, tenth)),
         last: middle(samples.slice(-tenth)),
         least: Math.min(...samples),
@@ -187,7 +186,7 @@ async function addressOf(folder: string, pid: number | undefined) {
 /** The report's rows. */
 export function loadTable({ seconds, clients, alone, loaded, kinds, memory, ...rest }: LoadBench): string {
   const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
-  const change = (100 * (memory.last - memory.first)) / memory.first;
+  const percent = (bytes: number, of: number): string => `${((100 * (bytes - of)) / of).toFixed(1)}%`;
   return [
     `| ${clients} clients for ${seconds} s | clients | exchanges | left early | refused as asked | errors |`,
     '|---|---|---|---|---|---|',
@@ -202,8 +201,9 @@ export function loadTable({ seconds, clients, alone, loaded, kinds, memory, ...r
     `| under load | ${loaded.p50.toFixed(0)} | ${loaded.p99.toFixed(0)} | ${loaded.count} |`,
     '',
     `p99 under load is ${(loaded.p99 / alone.p99).toFixed(2)} times that alone. Resident memory after the warm-up: ` +
-      `${megabytes(memory.first)} MB at first, ${megabytes(memory.last)} MB at the end (${change.toFixed(1)}%), between ` +
-      `${megabytes(memory.least)} and ${megabytes(memory.most)} MB. ${rest.cancelled} completions were cancelled, with ` +
+      `${megabytes(memory.first)} MB at first, ${megabytes(memory.last)} MB at the end (${percent(memory.last, memory.first)}), ` +
+      `median ${megabytes(memory.median)} MB, between ${megabytes(memory.least)} (${percent(memory.least, memory.median)}) and ` +
+      `${megabytes(memory.most)} MB (${percent(memory.most, memory.median)}). ${rest.cancelled} completions were cancelled, with ` +
       `${rest.unwantedTokens} tokens made after that; ${rest.left} requests were left when all had gone.`,
   ].join('\n');
 }

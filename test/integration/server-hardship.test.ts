@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { findOrStartServer, findServer } from '../../extension/server-link/find-server.ts';
-import { packageRoot } from '../../server/package-root.ts';
+import { buildClockShim, fillDisk, mountSmallDisk } from '../reference/outside-trouble.ts';
 import {
   cleanUp,
   commandLine,
@@ -86,26 +86,11 @@ describe('a window that is killed', () => {
   });
 });
 
-/** A file system of 512 kB, where one may be mounted. */
 function smallDisk(): string | undefined {
   const folder = temporaryFolder('disk');
-  const made = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', folder]);
-  if (made.status !== 0) return undefined;
+  if (!mountSmallDisk(folder)) return undefined;
   mounted.push(folder);
   return folder;
-}
-
-/** Takes what is left of a disk. */
-function fill(folder: string): string {
-  const path = join(folder, 'filling');
-  for (const size of [65_536, 4096, 512, 1]) {
-    try {
-      for (;;) writeFileSync(path, Buffer.alloc(size), { flag: 'a' });
-    } catch {
-      // Full, or fuller.
-    }
-  }
-  return path;
 }
 
 const disk = smallDisk();
@@ -130,7 +115,7 @@ describe.skipIf(disk === undefined)('a full disk under the state folder', () => 
       });
     expect(await jobDone(first.id)).toMatchObject({ state: 'done' });
 
-    const filling = fill(disk ?? '');
+    const filling = fillDisk(disk ?? '');
     await expect(
       client.request('job/start', { ...source, output: join(model, 'second') }),
     ).rejects.toMatchObject({ code: 'no-space', message: expect.stringContaining(state) });
@@ -164,16 +149,7 @@ describe.skipIf(disk === undefined)('a full disk under the state folder', () => 
   });
 });
 
-/** The shim that moves a process's clock of the day, where it can be built. */
-function clockShim(): string | undefined {
-  if (process.platform !== 'linux') return undefined;
-  const path = join(temporaryFolder('clock'), 'shim.so');
-  const source = join(packageRoot(), 'test', 'reference', 'clock-shim.c');
-  const built = spawnSync('cc', ['-O1', '-shared', '-fPIC', '-o', path, source, '-ldl']);
-  return built.status === 0 ? path : undefined;
-}
-
-const shim = clockShim();
+const shim = buildClockShim(temporaryFolder('clock'));
 const day = 86_400;
 
 describe.skipIf(shim === undefined)('a clock that is set', () => {
