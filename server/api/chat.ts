@@ -3,6 +3,7 @@ import { OneBitError } from '../protocol/error.ts';
 import { inSlices } from '../tokenizer/in-slices.ts';
 import { encodingWithSpecial } from '../tokenizer/special-names.ts';
 import { generateText, maxGenerationMs, renderChat, withModel, type TextServices } from './generate-text.ts';
+import { withText } from './long-texts.ts';
 
 /**
  * Runs one turn of a conversation on the host's model, loading it first if need be. It waits behind editors'
@@ -66,7 +67,8 @@ export function countChat(
     services,
     async (ready) => {
       const text = renderChat(ready, messages, false);
-      return { tokens: (await inSlices(encodingWithSpecial(ready.tokenizer, text), signal)).length };
+      const encode = () => inSlices(encodingWithSpecial(ready.tokenizer, text), signal);
+      return { tokens: (await withText(text.length, encode, signal)).length };
     },
     signal,
   );

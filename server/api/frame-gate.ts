@@ -1,9 +1,10 @@
 import type { RawData, WebSocket } from 'ws';
 import type { IWebSocket } from 'vscode-ws-jsonrpc';
+import { unreadMs } from './event-stream.ts';
 
 /** Bytes of one frame from a client; a bigger one ends the connection with 1009. */
 export const maxFrameBytes = 8 * 2 ** 20;
-/** Bytes that may wait for a client that does not read; beyond them the connection ends. */
+/** Bytes that may wait for a client that does not read; beyond them the connection ends, and at any number after `unreadMs`. */
 const maxWaitingBytes = 32 * 2 ** 20;
 /** Malformed frames that are answered before the connection ends. */
 const maxMalformed = 100;
@@ -24,6 +25,8 @@ const invalidRequest = -32600;
 export class FrameGate implements IWebSocket {
   private readonly openIds = new Set<string | number>();
   private malformed = 0;
+  private sentBytes = 0;
+  private watch: NodeJS.Timeout | undefined;
 
   constructor(private readonly socket: WebSocket) {}
 
@@ -53,12 +56,29 @@ export class FrameGate implements IWebSocket {
 
   send(content: string): void {
     if (this.socket.readyState !== this.socket.OPEN) return;
-    if (this.socket.bufferedAmount > maxWaitingBytes) {
-      this.socket.close(closeCodes.tryLater, 'This client does not read what it asked for.');
-      this.socket.terminate();
-      return;
-    }
+    if (this.socket.bufferedAmount > maxWaitingBytes) return this.giveUp();
     this.socket.send(content);
+    this.sentBytes += Buffer.byteLength(content);
+    if (this.socket.bufferedAmount > 0) this.watch ??= this.watchReading();
+  }
+
+  /** Looks from time to time whether the client reads what waits for it, until nothing does. */
+  private watchReading(): NodeJS.Timeout {
+    const readBytes = (): number => this.sentBytes - this.socket.bufferedAmount;
+    let before = readBytes();
+    const look = (): void => {
+      const now = readBytes();
+      const waits = this.socket.bufferedAmount > 0 && this.socket.readyState === this.socket.OPEN;
+      if (waits && now <= before) return this.giveUp();
+      before = now;
+      this.watch = waits ? setTimeout(look, unreadMs).unref() : undefined;
+    };
+    return setTimeout(look, unreadMs).unref();
+  }
+
+  private giveUp(): void {
+    this.socket.close(closeCodes.tryLater, 'This client does not read what it asked for.');
+    this.socket.terminate();
   }
 
   dispose(): void {

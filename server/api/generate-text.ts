@@ -8,6 +8,7 @@ import { buildingPrompt, LeadSkipper, type Gap, type Prompt } from '../tokenizer
 import { inSlices } from '../tokenizer/in-slices.ts';
 import { encodingWithSpecial } from '../tokenizer/special-names.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { withText } from './long-texts.ts';
 import type { Metrics } from './metrics.ts';
 import type { ModelHost } from './model-host.ts';
 
@@ -180,7 +181,8 @@ async function promptOf(
       `The prompt has ${characters} characters, more than the context of ${model.contextLength} tokens holds: shorten it.`,
     );
   }
-  const ids = await inSlices(encodingParts(tokenizer, parts), signal);
+  const encode = () => inSlices(encodingParts(tokenizer, parts), signal);
+  const ids = await withText(characters, encode, signal);
   // A chat template puts BOS where it belongs; of token ids the client knows.
   const { bosId } = tokenizer;
   if ('parts' in input && typeof parts[0] === 'string' && bosId !== undefined && ids[0] !== bosId)

@@ -48,6 +48,7 @@ import { chat, countChat } from './chat.ts';
 import { complete } from './complete.ts';
 import type { TextServices } from './generate-text.ts';
 import type { KnownModels } from './known-models.ts';
+import { withText } from './long-texts.ts';
 
 /** What the methods work with. */
 export interface Services extends TextServices {
@@ -244,7 +245,11 @@ export const methods: MethodTable = {
   tokenize: method(tokenizeParamsSchema, ({ text }, { host }, _caller, signal) =>
     host.use(async ({ tokenizer, path }) => {
       if (tokenizer === undefined) throw new OneBitError('no-tokenizer', `${path} has no tokenizer.`);
-      return { ids: await inSlices(tokenizer.encoding(text), signal) };
+      return withText(
+        text.length,
+        async () => ({ ids: await inSlices(tokenizer.encoding(text), signal) }),
+        signal,
+      );
     }, signal),
   ),
   'memory/read': method(none, (_, { memory }) => memory()),

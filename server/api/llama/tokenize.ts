@@ -5,9 +5,9 @@ import { inSlices } from '../../tokenizer/in-slices.ts';
 import { encodingWithSpecial } from '../../tokenizer/special-names.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
 import { textField } from '../body-fields.ts';
-import { unreadMs } from '../event-stream.ts';
 import { withModel } from '../generate-text.ts';
 import type { HttpServices } from '../http-routes.ts';
+import { withText } from '../long-texts.ts';
 import { textRoute } from '../text-route.ts';
 
 const bodySchema = z.object({
@@ -17,6 +17,8 @@ const bodySchema = z.object({
   with_pieces: z.boolean().default(false),
 });
 
+/** Milliseconds that the rest of an answer waits for a client that reads nothing: others' texts wait for it. */
+const drainMs = 5000;
 /** Tokens that are written in one go. */
 const tokensAtOnce = 4096;
 
@@ -24,20 +26,22 @@ const tokensAtOnce = 4096;
 export function tokenize(services: HttpServices): RequestHandler {
   return textRoute(services.leases, bodySchema, async ({ body, response, signal }) => {
     const { content, add_special: begins, parse_special: parses, with_pieces: pieces } = body;
-    const [ids, tokenizer] = await withModel(
+    await withModel(
       services,
-      async (ready) => {
-        const { bosId } = ready.tokenizer;
-        const steps = parses
-          ? encodingWithSpecial(ready.tokenizer, content)
-          : ready.tokenizer.encoding(content);
-        const encoded = await inSlices(steps, signal);
-        if (begins && bosId !== undefined) encoded.unshift(bosId);
-        return [encoded, ready.tokenizer] as const;
-      },
+      ({ tokenizer }) =>
+        withText(
+          content.length,
+          async () => {
+            const { bosId } = tokenizer;
+            const steps = parses ? encodingWithSpecial(tokenizer, content) : tokenizer.encoding(content);
+            const ids = await inSlices(steps, signal);
+            if (begins && bosId !== undefined) ids.unshift(bosId);
+            await sendTokens(response, ids, pieces ? pieceWriter(tokenizer) : String, signal);
+          },
+          signal,
+        ),
       signal,
     );
-    await sendTokens(response, ids, pieces ? pieceWriter(tokenizer) : String, signal);
   });
 }
 
@@ -55,7 +59,7 @@ async function sendTokens(
       .map(written)
       .join(',');
     if (response.write(`${at === 0 ? '{"tokens":[' : ','}${part}`)) continue;
-    response.setTimeout(unreadMs);
+    response.setTimeout(drainMs);
     await once(response, 'drain', { signal });
     response.setTimeout(0);
   }
