@@ -1,8 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { ServerClient } from '../../extension/server-link/server-client.ts';
-import { readServerFile } from '../../extension/server-link/find-server.ts';
+import { Generations } from './harness/generations.ts';
 import { until, useWorkbench } from './harness/workbench.ts';
 
 // What a user sees of the completion pipeline. What the model says is its own matter: the tests compare what is
@@ -34,47 +33,14 @@ const workbench = useWorkbench({
   },
 });
 
-let client: ServerClient;
+let generations: Generations;
 beforeAll(async () => {
-  await workbench().command('OneBit: Start Server');
-  await until('the model is there', async () => (await workbench().status.innerText()).trim() === 'OneBit');
-  client = await workbench().client();
+  generations = await Generations.watch(workbench());
 });
-afterAll(() => client?.close());
+afterAll(() => generations?.client.close());
 
-async function metrics(): Promise<string> {
-  const server = await readServerFile(workbench().folders.state);
-  const response = await fetch(`http://127.0.0.1:${server?.port}/metrics`, {
-    headers: { authorization: `Bearer ${server?.token}` },
-  });
-  return response.text();
-}
-
-/** Tokens of all prompts so far. */
-async function promptTokens(): Promise<number> {
-  return Number(/^onebit_tokens_total\{kind="prompt"\} (\d+)$/m.exec(await metrics())?.[1] ?? 0);
-}
-
-/** Completions that have ended so far. */
-async function asked(): Promise<number> {
-  const outcomes = (await metrics()).matchAll(/^onebit_completions_total\{outcome="\w+"\} (\d+)$/gm);
-  return [...outcomes].reduce((sum, [, count]) => sum + Number(count), 0);
-}
-
-/** Nothing runs, and nothing new has been asked for a while. */
-async function calm(): Promise<number> {
-  let before = -1;
-  await until('the server is calm', async () => {
-    const { active, queued } = await client.request('model/status', {});
-    const now = await asked();
-    const same = active + queued === 0 && now === before;
-    before = now;
-    if (!same) await new Promise((resolve) => setTimeout(resolve, 500));
-    return same;
-  });
-  return before;
-}
-
+const calm = () => generations.calm();
+const promptTokens = () => generations.promptTokens();
 const keyboard = () => workbench().page.keyboard;
 const ghost = () => workbench().ghostText();
 
@@ -177,8 +143,8 @@ test('the prompt has what another open file says', async () => {
   await workbench().picture('pipeline-6-related');
   await keyboard().press('Escape');
   expect(completions).toBeGreaterThan(0);
-  const { ids } = await client.request('tokenize', { text: `${files['use.ts']}shape.` });
-  const { ids: others } = await client.request('tokenize', { text: files['shapes.ts'] });
+  const { ids } = await generations.client.request('tokenize', { text: `${files['use.ts']}shape.` });
+  const { ids: others } = await generations.client.request('tokenize', { text: files['shapes.ts'] });
   // On average more than the file itself has, by the better part of the other one.
   expect(tokens / completions).toBeGreaterThan(ids.length + others.length / 2);
 });
@@ -187,8 +153,8 @@ test('a hundred fast keystrokes: never two completions at once, and no ghost tex
   await workbench().openFile('fast.ts');
   await keyboard().press('Control+End');
   let most = 0;
-  await client.request('subscribe', { topics: ['model'] });
-  client.onNotification('model/changed', ({ active, queued }) => {
+  await generations.client.request('subscribe', { topics: ['model'] });
+  generations.client.onNotification('model/changed', ({ active, queued }) => {
     most = Math.max(most, active + queued);
   });
   await keyboard().type(
@@ -203,7 +169,7 @@ test('a hundred fast keystrokes: never two completions at once, and no ghost tex
   await until(
     'nothing runs a second later',
     async () => {
-      const { active, queued } = await client.request('model/status', {});
+      const { active, queued } = await generations.client.request('model/status', {});
       return active + queued === 0;
     },
     20_000,
