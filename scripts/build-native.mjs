@@ -1,5 +1,5 @@
-// Builds the C++ addon with node-gyp. A missing compiler is not an error: the portable TypeScript
-// engine serves instead, and this script says so. `--required` makes a failure an error.
+// Builds the C++ addon with node-gyp. A missing compiler is not an error: the engine as WebAssembly
+// serves instead, and this script says so. `--required` makes a failure an error.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -28,9 +28,11 @@ if (result.status === 0) {
   const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`;
   console.error(output.split('\n').slice(-40).join('\n'));
   console.error(
-    'OneBit: the native kernels could not be built (above is why). Everything works on the portable ' +
-      'engine, more slowly. For full speed install a C++17 compiler, make and python3 ' +
+    'OneBit: the native kernels could not be built (above is why). Models run as WebAssembly, ' +
+      'more slowly. For full speed install a C++17 compiler, make and python3 ' +
       '(Debian: apt-get install g++ make python3), then run: npm run build:native',
   );
   if (required) process.exit(1);
 }
+// The committed WebAssembly follows its sources where a compiler for it is here.
+spawnSync(process.execPath, [join(root, 'scripts', 'build-wasm.mjs'), '--if-possible'], { stdio: 'inherit' });

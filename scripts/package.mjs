@@ -44,9 +44,7 @@ if (existsSync(built)) {
   mkdirSync(join(prebuilds, platform), { recursive: true });
   copyFileSync(built, join(prebuilds, platform, 'onebit.node'));
 } else {
-  console.log(
-    'The native kernels are not built (npm run build:native): the package will use the portable engine.',
-  );
+  console.log('The native kernels are not built (npm run build:native): the package will use WebAssembly.');
 }
 packDawn();
 if (!existsSync(join(root, 'server', 'starter'))) {

@@ -25,7 +25,7 @@ export function register(program: Command): void {
 
 async function listDevices(): Promise<DeviceList> {
   const addon = nativeAddon();
-  const cpu = addon === undefined ? { path: 'portable', note: nativeFailure() } : { path: addon.isa };
+  const cpu = addon === undefined ? { path: 'wasm', note: nativeFailure() } : { path: addon.isa };
   try {
     return { cpu, gpus: await listAdapters() };
   } catch (error) {

@@ -10,7 +10,7 @@ import { integer } from './arguments.ts';
 export interface KernelFlags {
   exact?: boolean;
   threads?: number;
-  path: 'auto' | 'native' | 'portable';
+  path: 'auto' | 'native' | 'wasm' | 'portable';
   headBits?: HeadBits;
   device: Device;
 }
@@ -36,7 +36,7 @@ export function withKernelOptions(command: Command, defaultDevice: Device = 'aut
     )
     .option('--threads <n>', 'threads; default: one a core', integer(1, 1024))
     .addOption(
-      new Option('--path <path>', 'which CPU engine').choices(['auto', 'native', 'portable']).default('auto'),
+      new Option('--path <path>', 'which CPU engine').choices(['auto', 'native', 'wasm', 'portable']).default('auto'),
     );
 }
 

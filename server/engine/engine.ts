@@ -25,8 +25,11 @@ export interface EngineOptions {
   device?: Device;
   /** Where the use of GPUs is noted, so that `auto` keeps off one that killed a process. */
   gpuJournal?: CrashJournal;
-  /** Which CPU engine: 'native' fails without the addon, 'portable' is the TypeScript path; default: native if built. */
-  path?: 'auto' | 'native' | 'portable';
+  /**
+   * Which CPU engine: 'native' fails without the addon, 'wasm' is the same engine in WebAssembly, 'portable' the TypeScript
+   * path. Default: the first of them that can serve.
+   */
+  path?: 'auto' | 'native' | 'wasm' | 'portable';
 }
 
 /** One conversation with its KV cache. Owned by whoever opened it. */

@@ -2,10 +2,11 @@ import type { Checkpoint } from '../checkpoint/checkpoint.ts';
 import { openCheckpoint } from '../checkpoint/open-checkpoint.ts';
 import { OneBitError } from '../protocol/error.ts';
 import type { OnProgress } from '../protocol/progress.ts';
-import { nativeAddon, requireNativeAddon } from '../native/addon.ts';
+import { nativeAddon, nativeFailure, requireNativeAddon } from '../native/addon.ts';
 import type { EngineAddon } from './cpu/native-bindings.ts';
 import { NativeEngine } from './cpu/native-engine.ts';
 import { PortableEngine } from './cpu/portable-engine.ts';
+import { wasmAddon, wasmMostBytes } from './cpu/wasm-model.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 import { openOnGpu } from './open-on-gpu.ts';
 
@@ -47,7 +48,11 @@ export async function openEngine(
       if (!('reason' in engine)) return engine;
       ({ reason } = engine);
     }
-    const addon = chooseAddon(options);
+    const { addon, notice } = chooseAddon(checkpoint, options);
+    if (notice !== undefined) {
+      control.onNotice?.(notice);
+      reason = reason === undefined ? notice : `${reason}; ${notice}`;
+    }
     if (addon === undefined) {
       return await PortableEngine.load(checkpoint, { contextLength, sequences, reason }, signal, onProgress);
     }
@@ -64,9 +69,25 @@ export async function openEngine(
   }
 }
 
-function chooseAddon({ path }: EngineOptions): EngineAddon | undefined {
-  if (path === 'portable') return undefined;
-  return path === 'native' ? requireNativeAddon<EngineAddon>() : nativeAddon<EngineAddon>();
+/** No addon: the TypeScript path. The notice says what the user does not get. */
+function chooseAddon(
+  { tensors }: Checkpoint,
+  { path }: EngineOptions,
+): { addon: EngineAddon | undefined; notice?: string } {
+  if (path === 'portable') return { addon: undefined };
+  if (path === 'native') return { addon: requireNativeAddon<EngineAddon>() };
+  if (path === 'wasm') return { addon: wasmAddon };
+  const addon = nativeAddon<EngineAddon>();
+  if (addon !== undefined) return { addon };
+  const missing = `the native kernels are ${nativeFailure()}`;
+  const bytes = [...tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  if (bytes <= wasmMostBytes)
+    return { addon: wasmAddon, notice: `${missing}; WebAssembly serves, more slowly` };
+  const room = `${Math.floor(wasmMostBytes / 1e6)} MB`;
+  return {
+    addon: undefined,
+    notice: `${missing}, and the model is larger than the ${room} of WebAssembly; TypeScript serves, far more slowly`,
+  };
 }
 
 function boundedOption(name: string, value: number, most: number): number {

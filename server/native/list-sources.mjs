@@ -6,7 +6,8 @@ const wanted = process.argv[2];
 const top = ['addon.cc', 'cpu_features.cc', 'thread_pool.cc'];
 for (const entry of readdirSync('.', { recursive: true })) {
   const file = entry.replaceAll('\\', '/');
-  if (!file.endsWith('.cc') || file.startsWith('build/') || top.includes(file)) continue;
+  if (!file.endsWith('.cc') || file.startsWith('build/') || file.startsWith('wasm/') || top.includes(file))
+    continue;
   const needs = file.endsWith('_avx512.cc') ? 'avx512' : file.endsWith('_avx2.cc') ? 'avx2' : 'portable';
   if (needs === wanted) console.log(file);
 }

@@ -2,22 +2,13 @@
 
 #include <algorithm>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "pause.h"
 
 namespace onebit {
 namespace {
 
 constexpr int kSpins = 2000;  // tens of µs: the gap between two layers
 constexpr int kYields = 4;    // then others run; with more, a busy machine keeps the core for long
-inline void Pause() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 }  // namespace
 
@@ -82,7 +73,7 @@ void ThreadPool::Run(Task task, void* context) {
   int inside = guests_.fetch_add(kClosed, std::memory_order_acq_rel);
   for (int i = 0; inside > 0; i++) {
     if (i < kSpins) Pause();
-    else std::this_thread::yield();
+    else Yield();
     inside = guests_.load(std::memory_order_acquire) - kClosed;
   }
 }
@@ -94,7 +85,7 @@ void ThreadPool::Work(unsigned seen) {
       if (i < kSpins) {
         Pause();
       } else if (i < kSpins + kYields) {
-        std::this_thread::yield();
+        Yield();
       } else {
         std::unique_lock<std::mutex> lock(sleep_mutex_);
         sleeping_.fetch_add(1, std::memory_order_seq_cst);

@@ -1,5 +1,5 @@
 /**
- * A process of its own with a native engine on the instruction set that ONEBIT_CPU names (the choice is
+ * A process of its own with a native engine, or that in WebAssembly, on the instruction set that ONEBIT_CPU names (the choice is
  * made once a process). Reads `EngineJob[]` from the file in argv[2], writes the logits of all jobs to
  * the file in argv[3] as f32, and prints the instruction set that ran.
  */
@@ -17,9 +17,10 @@ export interface EngineJob {
 const [, , jobsFile = '', outputFile = ''] = process.argv;
 const jobs = JSON.parse(readFileSync(jobsFile, 'utf8')) as EngineJob[];
 const logits: Uint8Array[] = [];
+const kernels = process.env.ONEBIT_CPU === 'wasm' ? 'wasm' : 'native';
 let isa = '';
 for (const { path, exact, headBits, calls } of jobs) {
-  const engine = await openEngine(path, { path: 'native', exact, headBits });
+  const engine = await openEngine(path, { path: kernels, exact, headBits });
   const sequence = engine.open();
   for (const tokens of calls) {
     for (const output of await engine.forward([{ sequence, tokens, logits: 'all' }])) {

@@ -49,7 +49,7 @@ export interface NativeModel {
   /** Goes on with the lm_head in 8 bits a weight and an f32 scale a row, once it or the tied embedding is loaded. */
   roundHead(): Promise<'ok' | 'out-of-memory'>;
   /** Takes the scratch memory; to be called once everything is loaded. */
-  prepare(): void;
+  prepare(): void | Promise<void>;
   openCache(): number;
   closeCache(cache: number): void;
   /** Copies the keys and values of positions [first, end) off the main thread; before `first` both hold the same tokens. */

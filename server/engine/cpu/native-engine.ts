@@ -110,7 +110,7 @@ export class NativeEngine implements Engine {
       await loadWeights(model, checkpoint, signal, onProgress);
       const headBits = options.headBits ?? (options.exact || checkpoint.kind === 'full' ? 16 : 8);
       if (headBits === 8 && (await model.roundHead()) !== 'ok') throw outOfMemory(checkpoint.path);
-      model.prepare();
+      await model.prepare();
     } catch (error) {
       model.free();
       throw isOutOfMemory(error) ? outOfMemory(checkpoint.path) : error;

@@ -11,6 +11,7 @@
 #include "engine/forward.h"
 #include "engine/kv_cache.h"
 #include "engine/model.h"
+#include "engine/model_bytes.h"
 
 namespace onebit {
 namespace {
@@ -355,29 +356,17 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   // bytes(): what is held, by part, without caches.
   Napi::Value Bytes(const Napi::CallbackInfo& info) {
     const Loaded& loaded = Get();
-    const Model& model = loaded.model;
-    double signs = 0, values = 0, weights = 0, norms = static_cast<double>(4 * model.norm.size());
-    for (const Layer& layer : model.layers) {
-      norms += static_cast<double>(4 * (layer.input_norm.size() + layer.post_norm.size()));
-      for (const Linear& linear : layer.linear) {
-        signs += static_cast<double>(linear.signs.bytes());
-        weights += static_cast<double>(linear.floats.storage.size());
-        values += static_cast<double>(4 * (linear.g.size() + linear.h.size()));
-        norms += static_cast<double>(4 * linear.bias.size());
-      }
-    }
-    const double rope = static_cast<double>(4 * (model.rope_cos.size() + model.rope_sin.size()));
-    const double scratch = loaded.pass == nullptr ? 0 : static_cast<double>(loaded.pass->scratch_bytes());
+    const ModelBytes bytes = BytesOf(loaded.model, loaded.pass.get());
     Napi::Object result = Napi::Object::New(info.Env());
-    const auto set = [&](const char* name, double bytes) { result.Set(name, Napi::Number::New(info.Env(), bytes)); };
-    set("signs", signs);
-    set("values", values);
-    set("weights", weights);
-    set("embedding", static_cast<double>(model.embedding.storage.size()));
-    set("head", static_cast<double>(model.head.storage.size()) + static_cast<double>(model.byte_head.bytes()));
-    set("norms", norms);
-    set("scratch", rope + scratch);
-    set("cachePosition", static_cast<double>(KvCache::BytesPerPosition(model.shape)));
+    const auto set = [&](const char* name, double size) { result.Set(name, Napi::Number::New(info.Env(), size)); };
+    set("signs", bytes.signs);
+    set("values", bytes.values);
+    set("weights", bytes.weights);
+    set("embedding", bytes.embedding);
+    set("head", bytes.head);
+    set("norms", bytes.norms);
+    set("scratch", bytes.scratch);
+    set("cachePosition", bytes.cache_position);
     return result;
   }
 

@@ -47,6 +47,8 @@ class ForwardPass {
   // From any thread: ends the running block before its next layer. Rearm before the next one.
   void Cancel() { cancelled_.store(true); }
   void Rearm() { cancelled_.store(false); }
+  // What Cancel sets, for who can only write memory.
+  std::atomic<bool>& cancelled() { return cancelled_; }
 
   size_t scratch_bytes() const { return activations_.size() + shared_tables_.pages.size() + scores_.size(); }
 

@@ -97,6 +97,7 @@ const Kernels& PortableKernels();
 const Kernels& NeonKernels();
 const Kernels& Avx2Kernels();
 const Kernels& Avx512Kernels();
+const Kernels& WasmKernels();
 
 // Those of SelectedIsa().
 const Kernels& SelectedKernels();

@@ -7,6 +7,10 @@
 #define WIN32_LEAN_AND_MEAN
 #define NOMINMAX
 #include <windows.h>
+#elif defined(__wasm__)
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #else
 #include <sys/mman.h>
 #endif
@@ -25,6 +29,22 @@ Pages::Pages(size_t bytes, Use) : size_(bytes), mapped_(bytes) {
 void Pages::Free() {
   if (mapping_ != nullptr) VirtualFree(mapping_, 0, MEM_RELEASE);
 }
+
+#elif defined(__wasm__)
+
+Pages::Pages(size_t bytes, Use) : size_(bytes), mapped_((bytes + 63) / 64 * 64) {
+  if (bytes == 0) return;
+  constexpr size_t kPage = size_t{64} << 10;
+  const size_t before = __builtin_wasm_memory_size(0) * kPage;
+  mapping_ = std::aligned_alloc(64, mapped_);
+  if (mapping_ == nullptr) __builtin_trap();  // there are no exceptions
+  data_ = static_cast<uint8_t*>(mapping_);
+  // What the memory has grown by is zero, and takes nothing until it is touched.
+  const size_t start = reinterpret_cast<size_t>(mapping_);
+  if (start < before) std::memset(data_, 0, std::min(bytes, before - start));
+}
+
+void Pages::Free() { std::free(mapping_); }
 
 #else
 

@@ -6,12 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <thread>
 #include <vector>
 
-#if defined(__x86_64__) || defined(_M_X64)
-#include <immintrin.h>
-#endif
+#include "pause.h"
 
 namespace onebit {
 
@@ -63,19 +60,12 @@ class Team {
     if (finished > 0) stage.done.fetch_add(finished, std::memory_order_release);
     for (int spins = 0; stage.done.load(std::memory_order_acquire) < count; spins++) {
       if (spins < kSpins) Pause();
-      else std::this_thread::yield();
+      else Yield();
     }
   }
 
  private:
   static constexpr int kSpins = 2000;  // some 20 µs; then the core may be needed by the thread waited for
-  static void Pause() {
-#if defined(__x86_64__) || defined(_M_X64)
-    _mm_pause();
-#elif defined(__aarch64__) && defined(__GNUC__)
-    asm volatile("yield");
-#endif
-  }
 
   struct alignas(64) Stage {
     std::atomic<int> next{0};

@@ -87,7 +87,7 @@ const withByteHead = [
   'ours, several column blocks',
 ];
 const rounded = (name: string) => `${name}, rounded`;
-const isas = ['avx512', 'avx2', 'neon', 'portable'];
+const isas = ['avx512', 'avx2', 'neon', 'portable', 'wasm'];
 
 let folder: string;
 let child: string;

@@ -1,0 +1,3 @@
+export const wasmFolder: string;
+export function wasmSources(): string[];
+export function wasmSourceHash(): string;
