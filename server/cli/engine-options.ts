@@ -36,7 +36,9 @@ export function withKernelOptions(command: Command, defaultDevice: Device = 'aut
     )
     .option('--threads <n>', 'threads; default: one a core', integer(1, 1024))
     .addOption(
-      new Option('--path <path>', 'which CPU engine').choices(['auto', 'native', 'wasm', 'portable']).default('auto'),
+      new Option('--path <path>', 'which CPU engine')
+        .choices(['auto', 'native', 'wasm', 'portable'])
+        .default('auto'),
     );
 }
 
