@@ -1,5 +1,5 @@
 // `npm run bench`: side-by-side measurements in one run, medians of alternating rounds.
-//   --only engine|training|gpu-encode|completion|load|recovery|inspect     all without it
+//   --only engine|contention|server-cost|training|gpu-encode|completion|load|recovery|inspect     all without it
 //   --shapes 1.1b,7b           of the engine's part (beside node-llama-cpp)
 //   --model FOLDER --text FILE      of the engine's part: another 1-bit model whose perplexity is compared with --exact
 //   --inspect-shape 7b         of the layer inspector's part (15 GB on the disk while it runs)
@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { bundle, loadBundled } from './bundle.mjs';
 import { accuracyTable, engineTable, measureAccuracy, measureEngines } from './engine-speed.mjs';
 import { inspectTable, measureInspect } from './inspect-speed.mjs';
+import { contentionText, measureContention, measureServerCost, serverCostText } from './server-cost.mjs';
 import { measureProducts, measureTraining, paperRecipe, trainingTable } from './training-speed.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -77,6 +78,21 @@ if (options.only === undefined || options.only === 'engine') {
     options.model === undefined ? [] : [{ name: options.model, model: options.model, text: options.text }];
   report.accuracy = measureAccuracy([{ name: 'starter', model: 'starter', text }, ...others]);
 }
+const cli = join(root, 'dist', 'onebit.mjs');
+if (options.only === undefined || options.only === 'contention') {
+  // The starter is too small for more than one thread.
+  const model = join(folder, 'contention-1.1b');
+  const { writeShape } = await loadBundled('model-shape');
+  await writeShape(model, '1.1b', 'onebit');
+  report.contention = await measureContention({ cli, model, threads, decode: 64, repeats: 5 }, rounds);
+  rmSync(model, { recursive: true });
+}
+if (options.only === undefined || options.only === 'server-cost') {
+  report.serverCost = await measureServerCost({
+    ...{ cli, model: 'starter', threads, decode: 64 },
+    ...{ folder: join(folder, 'cost-state'), idleSeconds: 60 },
+  });
+}
 if (options.only === undefined || options.only === 'training') {
   // Everything is trained, embedding and head included, as in the table that this repeats.
   const recipe = { ...paperRecipe, batch: 4, window: 256, steps: 12, threads, train_all: true, kl_weight: 1 };
@@ -135,6 +151,8 @@ const markdown = [
     ? [`The machine was busy before the start (load ${report.loadBefore.toFixed(1)}).`]
     : []),
   ...(report.engines === undefined ? [] : [engineTable(report.engines), accuracyTable(report.accuracy)]),
+  ...(report.contention === undefined ? [] : [contentionText(report.contention)]),
+  ...(report.serverCost === undefined ? [] : [serverCostText(report.serverCost)]),
   ...(report.training === undefined ? [] : [trainingTable(report.training)]),
   ...(completionText === undefined ? [] : [completionText]),
   ...(loadText === undefined ? [] : [loadText]),
