@@ -97,9 +97,10 @@ class LoadWorker : public PromiseWorker {
   const char* Work() override {
     const MatrixRequest& r = request_;
     const Kernels& kernels = loaded_->model.kernels;
-    if (r.packed) return ResultName(LoadPackedSigns(r.source, kernels, r.out, r.in, r.signs));
-    if (r.latents) return ResultName(LoadLatentSigns(r.source, r.type, kernels, r.out, r.in, r.signs));
-    return ResultName(LoadFloats(r.source, r.type, r.out, r.in, r.floats));
+    PagePool& pool = loaded_->model.pool;
+    if (r.packed) return ResultName(LoadPackedSigns(r.source, kernels, r.out, r.in, pool, r.signs));
+    if (r.latents) return ResultName(LoadLatentSigns(r.source, r.type, kernels, r.out, r.in, pool, r.signs));
+    return ResultName(LoadFloats(r.source, r.type, r.out, r.in, pool, r.floats));
   }
 
  private:

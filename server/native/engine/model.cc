@@ -66,13 +66,13 @@ void Model::RoundHead() {
   head = FloatMatrix();
 }
 
-LoadResult LoadFloats(const TensorSource& source, FloatType type, int out, int in, FloatMatrix* matrix) {
+LoadResult LoadFloats(const TensorSource& source, FloatType type, int out, int in, PagePool& pool, FloatMatrix* matrix) {
   matrix->out = out;
   matrix->in = in;
   matrix->type = type;
   const int64_t element = matrix->element_bytes();
   const int64_t bytes = element * out * in;
-  matrix->storage = Pages(static_cast<size_t>(bytes), Pages::Use::kStreamed);
+  matrix->storage = Pages(static_cast<size_t>(bytes), pool);
   uint8_t* target = matrix->storage.data();
   return ForEachPiece(source, (bytes + kPieceBytes - 1) / kPieceBytes, [&](TensorReader& reader, int64_t piece) {
     const int64_t start = piece * kPieceBytes;
@@ -82,8 +82,9 @@ LoadResult LoadFloats(const TensorSource& source, FloatType type, int out, int i
   });
 }
 
-LoadResult LoadPackedSigns(const TensorSource& source, const Kernels& kernels, int out, int in, SignMatrix* matrix) {
-  *matrix = SignMatrix(out, in, kernels);
+LoadResult LoadPackedSigns(const TensorSource& source, const Kernels& kernels, int out, int in, PagePool& pool,
+                           SignMatrix* matrix) {
+  *matrix = SignMatrix(out, in, kernels, pool);
   const int64_t row_bytes = in / 8;
   return ForEachPiece(source, matrix->blocks(), [&](TensorReader& reader, int64_t block) {
     const int first = static_cast<int>(block) * matrix->block_rows();
@@ -96,8 +97,8 @@ LoadResult LoadPackedSigns(const TensorSource& source, const Kernels& kernels, i
 }
 
 LoadResult LoadLatentSigns(const TensorSource& source, FloatType type, const Kernels& kernels, int out, int in,
-                           SignMatrix* matrix) {
-  *matrix = SignMatrix(out, in, kernels);
+                           PagePool& pool, SignMatrix* matrix) {
+  *matrix = SignMatrix(out, in, kernels, pool);
   const int64_t row_bytes = static_cast<int64_t>(in) * (type == FloatType::kF32 ? 4 : 2);
   return ForEachPiece(source, matrix->blocks(), [&](TensorReader& reader, int64_t block) {
     const int first = static_cast<int>(block) * matrix->block_rows();

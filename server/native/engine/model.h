@@ -65,6 +65,7 @@ struct Model {
 
   const ModelShape shape;
   const Kernels& kernels;
+  PagePool pool;  // of the weights
   std::vector<Layer> layers;
   std::vector<float> norm;
   FloatMatrix embedding;
@@ -80,10 +81,11 @@ struct Model {
 
 // Read a tensor of the given shape with all threads. The sources hold out·in elements, or
 // out·in/8 bytes of packed signs; kNotFinite if a float is NaN or infinite.
-LoadResult LoadFloats(const TensorSource& source, FloatType type, int out, int in, FloatMatrix* matrix);
-LoadResult LoadPackedSigns(const TensorSource& source, const Kernels& kernels, int out, int in, SignMatrix* matrix);
+LoadResult LoadFloats(const TensorSource& source, FloatType type, int out, int in, PagePool& pool, FloatMatrix* matrix);
+LoadResult LoadPackedSigns(const TensorSource& source, const Kernels& kernels, int out, int in, PagePool& pool,
+                           SignMatrix* matrix);
 // Float latents of a checkpoint in training: only their signs are kept.
 LoadResult LoadLatentSigns(const TensorSource& source, FloatType type, const Kernels& kernels, int out, int in,
-                           SignMatrix* matrix);
+                           PagePool& pool, SignMatrix* matrix);
 
 }  // namespace onebit

@@ -16,6 +16,16 @@
 #endif
 
 namespace onebit {
+namespace {
+
+#if !defined(__wasm__)
+constexpr size_t kHuge = size_t{2} << 20;
+// Of a pool: room that nothing has touched yet costs no memory.
+constexpr size_t kPoolMapping = size_t{64} << 20;
+constexpr size_t kPieceAlignment = 4096;
+#endif
+
+}  // namespace
 
 #if defined(_WIN32)
 
@@ -50,7 +60,6 @@ void Pages::Free() { std::free(mapping_); }
 
 Pages::Pages(size_t bytes, Use use) : size_(bytes) {
   if (bytes == 0) return;
-  constexpr size_t kHuge = size_t{2} << 20;
   const bool huge = use == Use::kStreamed && bytes >= kHuge;
   mapped_ = huge ? bytes + kHuge : bytes;
   int flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -76,11 +85,42 @@ void Pages::Free() {
 
 #endif
 
+#if defined(__wasm__)
+
+Pages::Pages(size_t bytes, PagePool&) : Pages(bytes, Use::kStreamed) {}
+
+#else
+
+Pages::Pages(size_t bytes, PagePool& pool) {
+  if (bytes >= kHuge) {
+    *this = Pages(bytes, Use::kStreamed);
+    return;
+  }
+  PagePool::Piece piece = pool.Take(bytes);
+  size_ = bytes;
+  data_ = piece.data;
+  shared_ = std::move(piece.mapping);
+}
+
+PagePool::Piece PagePool::Take(size_t bytes) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (open_ == nullptr || used_ + bytes > kPoolMapping) {
+    open_ = std::make_shared<Pages>(kPoolMapping, Pages::Use::kStreamed);
+    used_ = 0;
+  }
+  uint8_t* data = open_->data() + used_;
+  used_ += (bytes + kPieceAlignment - 1) / kPieceAlignment * kPieceAlignment;
+  return {open_, data};
+}
+
+#endif
+
 void Pages::Swap(Pages& other) {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(mapping_, other.mapping_);
   std::swap(mapped_, other.mapped_);
+  std::swap(shared_, other.shared_);
 }
 
 }  // namespace onebit

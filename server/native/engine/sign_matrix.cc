@@ -19,7 +19,7 @@ void PackSignsOf(const void* values, int64_t n, uint8_t* signs) {
 
 }  // namespace
 
-SignMatrix::SignMatrix(int out, int in, const Kernels& kernels)
+SignMatrix::SignMatrix(int out, int in, const Kernels& kernels, PagePool& pool)
     : out_(out),
       in_(in),
       word_bytes_(kernels.sign_word_bytes),
@@ -27,7 +27,7 @@ SignMatrix::SignMatrix(int out, int in, const Kernels& kernels)
       groups_((out + kSignLanes - 1) / kSignLanes),
       blocks_((groups_ + block_groups_ - 1) / block_groups_),
       row_words_((in / 8 + word_bytes_ - 1) / word_bytes_),
-      storage_(static_cast<size_t>(groups_) * kSignLanes * row_words_ * word_bytes_, Pages::Use::kStreamed) {}
+      storage_(static_cast<size_t>(groups_) * kSignLanes * row_words_ * word_bytes_, pool) {}
 
 void SignMatrix::Pack(int block, const uint8_t* rows) {
   if (word_bytes_ == 4) PackWords<uint32_t>(block, rows);

@@ -23,7 +23,7 @@ class SignMatrix {
 
   SignMatrix() = default;
   // in: a multiple of 8.
-  SignMatrix(int out, int in, const Kernels& kernels);
+  SignMatrix(int out, int in, const Kernels& kernels, PagePool& pool);
 
   int blocks() const { return blocks_; }
   // Rows of every block but the last.

@@ -84,14 +84,14 @@ int LoadMatrix(int slot, int layer, int projection, int out, int in, int dtype, 
   const auto type = static_cast<FloatType>(dtype);
   Model& model = loaded->model;
   const Kernels& kernels = model.kernels;
-  if (slot < 2) return static_cast<int>(LoadFloats(source, type, out, in, slot == 1 ? &model.head : &model.embedding));
+  if (slot < 2) return static_cast<int>(LoadFloats(source, type, out, in, model.pool, slot == 1 ? &model.head : &model.embedding));
   Linear& linear = LinearAt(layer, projection);
   linear.out = out;
   linear.in = in;
   linear.is_signs = slot == 3;
-  if (slot == 2) return static_cast<int>(LoadFloats(source, type, out, in, &linear.floats));
-  if (dtype == 3) return static_cast<int>(LoadPackedSigns(source, kernels, out, in, &linear.signs));
-  return static_cast<int>(LoadLatentSigns(source, type, kernels, out, in, &linear.signs));
+  if (slot == 2) return static_cast<int>(LoadFloats(source, type, out, in, model.pool, &linear.floats));
+  if (dtype == 3) return static_cast<int>(LoadPackedSigns(source, kernels, out, in, model.pool, &linear.signs));
+  return static_cast<int>(LoadLatentSigns(source, type, kernels, out, in, model.pool, &linear.signs));
 }
 
 // name: 0 g, 1 h, 2 bias, 3 inputNorm, 4 postNorm, 5 norm
