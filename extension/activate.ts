@@ -19,7 +19,9 @@ import { OpenFolders } from './server-link/open-folders.ts';
 import { ServerLink } from './server-link/server-link.ts';
 import { ServerWatch } from './server-link/server-watch.ts';
 import { pathsInUserSettings, readSettings, section } from './settings.ts';
+import { keepContextKeys } from './views/context-keys.ts';
 import { StatusItem } from './views/status-item.ts';
+import { makeTrees } from './views/trees.ts';
 
 let link: ServerLink | undefined;
 
@@ -46,6 +48,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const switches = new CompletionSwitches(context.workspaceState);
   const completions = new OneBitInlineProvider(link, watch, models, switches, activity, log);
   const chat = new OneBitChatProvider(link, watch, models, context.globalState, log);
+  const showLayers = (model: string): void => OneBitPanel.showLayers(context, shared, folders, model);
   const teacher = context.asAbsolutePath(join('server', 'starter', 'teacher'));
 
   context.subscriptions.push(
@@ -56,17 +59,17 @@ export function activate(context: vscode.ExtensionContext): void {
     chat,
     vscode.lm.registerLanguageModelChatProvider(chatVendor, chat),
     new StatusItem(link, watch, activity, switches),
+    ...makeTrees(link, watch, log),
+    ...keepContextKeys(link, watch, activity),
     vscode.languages.registerInlineCompletionItemProvider(completedDocuments, completions),
     ...registerCommands(
-      { link, folders, watch, models, switches, jobs, log },
+      { link, folders, watch, models, switches, jobs, showLayers, log },
       existsSync(teacher) ? teacher : undefined,
       cudaFolder(context),
     ),
     vscode.commands.registerCommand('onebit.openPanel', () => OneBitPanel.show(context, shared, folders)),
     OneBitPanel.registerSerializer(context, shared, folders),
-    CheckpointFileEditor.register(context, shared, folders, (folder) =>
-      OneBitPanel.showLayers(context, shared, folders, folder),
-    ),
+    CheckpointFileEditor.register(context, shared, folders, showLayers),
     vscode.workspace.onDidChangeWorkspaceFolders(() => folders.changed()),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration(section)) folders.changed();

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelSummary } from '../../server/protocol/model.ts';
 import { section } from '../settings.ts';
-import { formatBytes } from '../views/status-state.ts';
+import { modelDescription } from '../views/tree-rows.ts';
 import { askFolder } from './choose-checkpoint.ts';
 import type { WindowParts } from './window-parts.ts';
 
@@ -12,11 +12,9 @@ interface ModelItem extends vscode.QuickPickItem {
 }
 
 function asItem(model: ModelSummary, current: string | undefined): ModelItem {
-  const kind =
-    model.kind === 'onebit' ? '1 bit' : model.kind === 'full' ? 'full precision' : '1 bit, in training';
   return {
     label: `${model.id === current ? '$(check) ' : ''}${model.name}`,
-    description: `${kind}, ${formatBytes(model.bytes)}${model.infill ? ', fills in the middle' : ''}`,
+    description: modelDescription(model),
     detail: model.id === 'starter' ? 'shipped with OneBit' : model.path,
     model: model.id,
   };

@@ -1,10 +1,13 @@
 import * as vscode from 'vscode';
 import { asOneBitError, OneBitError } from '../../server/protocol/error.ts';
+import { openFolder } from '../views/open-folder.ts';
+import { showReport } from '../views/show-report.ts';
 import { installCudaBackend } from './install-cuda.ts';
 import { showMenu } from './menu.ts';
 import { chooseModel, useModel } from './model-commands.ts';
 import { startServer, stopServer } from './server-commands.ts';
 import { distill, evaluate, quantize, type StarterTeacher } from './start-job.ts';
+import { asRow, cancelJob, inspectModel, resumeJob, tryCompletion } from './tree-commands.ts';
 import type { WindowParts } from './window-parts.ts';
 
 /** The commands; what fails in one of them is shown once, with a way to the log. */
@@ -28,7 +31,17 @@ export function registerCommands(
     command('startServer', () => startServer(parts)),
     command('stopServer', () => stopServer(parts)),
     command('chooseModel', () => chooseModel(parts)),
-    command('useModel', (model) => (typeof model === 'string' ? useModel(parts, model) : chooseModel(parts))),
+    command('useModel', (argument) => {
+      const model = typeof argument === 'string' ? argument : asRow(argument)?.id;
+      return model === undefined ? chooseModel(parts) : useModel(parts, model);
+    }),
+    command('inspectModel', (row) => inspectModel(parts, asRow(row))),
+    command('quantizeModel', (row) => quantize(parts, starter, folderOf(row))),
+    command('cancelJob', (row) => cancelJob(parts, asRow(row))),
+    command('resumeJob', (row) => resumeJob(parts, asRow(row))),
+    command('openRowFolder', (row) => onRow(row, openFolder)),
+    command('openReport', (row) => onRow(row, showReport)),
+    command('tryCompletion', () => tryCompletion()),
     command('quantize', (resource) => quantize(parts, starter, asFolder(resource))),
     command('distill', (resource) => distill(parts, starter, asFolder(resource))),
     command('evaluate', (resource) => evaluate(parts, starter, asFolder(resource))),
@@ -58,6 +71,17 @@ async function forActive(work: (document: vscode.TextDocument) => Promise<void>)
   const document = activeDocument();
   if (document === undefined) throw new OneBitError('bad-request', 'Open a file first.');
   await work(document);
+}
+
+/** Does something with the folder of a view's row; the palette has none. */
+function onRow(argument: unknown, work: (folder: string) => Thenable<void> | void): Thenable<void> | void {
+  const folder = asRow(argument)?.folder;
+  if (folder !== undefined) return work(folder);
+}
+
+function folderOf(argument: unknown): vscode.Uri | undefined {
+  const folder = asRow(argument)?.folder;
+  return folder === undefined ? undefined : vscode.Uri.file(folder);
 }
 
 /** The explorer's context menu passes the folder; the palette passes nothing. */

@@ -14,5 +14,7 @@ export interface WindowParts {
   models: ModelLoader;
   switches: CompletionSwitches;
   jobs: JobFollower;
+  /** Brings the panel to the front and reads the layers of a model. @param model its id */
+  showLayers(model: string): void;
   log: vscode.LogOutputChannel;
 }

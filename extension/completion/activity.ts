@@ -4,6 +4,7 @@ import type { Ending } from '../panel/panel-link.ts';
 export class CompletionActivity {
   private count = 0;
   private failure: string | undefined;
+  private hasGiven = false;
   private readonly listeners = new Set<() => void>();
 
   get running(): number {
@@ -13,6 +14,11 @@ export class CompletionActivity {
   /** Why the last completion failed; undefined after a good one. */
   get error(): string | undefined {
     return this.failure;
+  }
+
+  /** Whether a text was given to VS Code since this window was opened. */
+  get gave(): boolean {
+    return this.hasGiven;
   }
 
   onDidChange(listener: () => void): Ending {
@@ -29,6 +35,13 @@ export class CompletionActivity {
   ended(failure: { message: string } | 'cancelled' | undefined): void {
     this.count--;
     if (failure !== 'cancelled') this.failure = failure?.message;
+    this.changed();
+  }
+
+  /** VS Code has a text to show. */
+  given(): void {
+    if (this.hasGiven) return;
+    this.hasGiven = true;
     this.changed();
   }
 

@@ -94,6 +94,7 @@ export class OneBitInlineProvider implements vscode.InlineCompletionItemProvider
         suggesting: context.selectedCompletionInfo !== undefined,
         signal: cancelled.signal,
       });
+      if (texts.length > 0) this.activity.given();
       const range = new vscode.Range(position, position);
       return texts.map((text) => new vscode.InlineCompletionItem(text, range));
     } finally {

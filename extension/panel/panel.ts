@@ -6,6 +6,7 @@ import { panelHtml } from './panel-html.ts';
 import type { OpenFolders } from '../server-link/open-folders.ts';
 import type { PanelLink } from './panel-link.ts';
 import { type PanelActions, PanelSession } from './panel-session.ts';
+import { openFolder } from '../views/open-folder.ts';
 import { showReport } from '../views/show-report.ts';
 
 const viewType = 'onebit.panel';
@@ -100,13 +101,7 @@ const actionsWith = (folders: OpenFolders): PanelActions => ({
   evaluate: command('onebit.evaluate'),
   openReport: (folder) => void showReport(folder),
   showLog: command('onebit.showLog'),
-  openFolder: (folder) => {
-    const uri = vscode.Uri.file(folder);
-    // There is no file manager to reveal it in where VS Code runs in a browser or on another machine.
-    const local = vscode.env.uiKind === vscode.UIKind.Desktop && vscode.env.remoteName === undefined;
-    if (local) void vscode.commands.executeCommand('revealFileInOS', uri);
-    else void vscode.commands.executeCommand('vscode.openFolder', uri, { forceNewWindow: true });
-  },
+  openFolder,
   chooseTeacher: async () => {
     const chosen = await vscode.window.showOpenDialog({
       canSelectFiles: false,

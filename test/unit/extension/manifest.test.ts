@@ -8,7 +8,10 @@ interface Manifest {
   icon: string;
   contributes: {
     commands: { command: string; title: string; category: string }[];
-    menus: Record<string, { command: string }[]>;
+    menus: Record<string, { command: string; when?: string }[]>;
+    views: Record<string, { id: string; icon: string }[]>;
+    viewsWelcome: { view: string; contents: string }[];
+    walkthroughs: { steps: { media: { svg: string }; description: string }[] }[];
     configuration: {
       properties: Record<string, { type: string; markdownDescription: string; default: unknown }>;
     };
@@ -16,14 +19,17 @@ interface Manifest {
   capabilities: { untrustedWorkspaces: { restrictedConfigurations: string[] } };
 }
 const manifest = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as Manifest;
-const { commands, menus, configuration } = manifest.contributes;
+const { commands, menus, configuration, views, viewsWelcome, walkthroughs } = manifest.contributes;
 const sources = readdirSync(join(packageRoot(), 'extension'), { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
   .map((name) => readFileSync(join(packageRoot(), 'extension', name), 'utf8'))
   .join('\n');
 
+const hidden = (menus.commandPalette ?? []).map(({ command }) => command);
+const inPalette = commands.filter(({ command }) => !hidden.includes(command));
+
 test('the commands have the names that people look for', () =>
-  expect(commands.map(({ category, title }) => `${category}: ${title}`)).toEqual([
+  expect(inPalette.map(({ category, title }) => `${category}: ${title}`)).toEqual([
     'OneBit: Start Server',
     'OneBit: Stop Server',
     'OneBit: Choose Model…',
@@ -37,6 +43,8 @@ test('the commands have the names that people look for', () =>
     'OneBit: Toggle Completions for This File',
     'OneBit: Show Menu',
     'OneBit: Show Log',
+    'OneBit: Inspect Layers',
+    'OneBit: Try a Completion',
   ]));
 
 test('every command is registered, and every menu entry has its command', () => {
@@ -47,6 +55,23 @@ test('every command is registered, and every menu entry has its command', () => 
     );
   }
   for (const { command } of Object.values(menus).flat()) expect(declared).toContain(command);
+});
+
+test('views and the steps of the walkthrough lead to commands that there are, with pictures that there are', () => {
+  const declared = commands.map(({ command }) => command);
+  const steps = walkthroughs.flatMap((walkthrough) => walkthrough.steps);
+  const texts = [
+    ...viewsWelcome.map(({ contents }) => contents),
+    ...steps.map(({ description }) => description),
+  ];
+  for (const [, command = ''] of texts.join('\n').matchAll(/\(command:(onebit\.\w+)/g)) {
+    expect(declared).toContain(command);
+  }
+  const ids = Object.values(views).flat();
+  for (const { view } of viewsWelcome) expect(ids.map(({ id }) => id)).toContain(view);
+  for (const picture of [...ids.map(({ icon }) => icon), ...steps.map(({ media }) => media.svg)]) {
+    expect(readFileSync(join(packageRoot(), picture), 'utf8')).toContain('<svg');
+  }
 });
 
 test('every setting is read by the extension, is described and has a default', () => {
@@ -61,8 +86,8 @@ test('every setting is read by the extension, is described and has a default', (
   }
 });
 
-test('the icon is a PNG of 128 × 128', () => {
+test('the icon is a PNG of 256 × 256', () => {
   const png = readFileSync(join(packageRoot(), manifest.icon));
   expect(png.subarray(1, 4).toString('latin1')).toBe('PNG');
-  expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([128, 128]);
+  expect([png.readUInt32BE(16), png.readUInt32BE(20)]).toEqual([256, 256]);
 });
