@@ -14,9 +14,8 @@ export function asRow(argument: unknown): TreeRow | undefined {
 export async function inspectModel(parts: WindowParts, row: TreeRow | undefined): Promise<void> {
   await parts.link.connect();
   const used = parts.watch.model?.model ?? (await parts.link.request('model/status', {})).model;
-  const model = row === undefined ? used : { id: row.id, path: row.folder };
+  const model = row ?? used;
   if (model === undefined) throw new OneBitError('bad-request', 'Choose a model first.');
-  if (model.id !== 'starter') await parts.folders.choose([model.path]);
   parts.showLayers(model.id);
 }
 

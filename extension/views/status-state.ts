@@ -62,10 +62,15 @@ export function jobProgressLine(job: Job): string {
   if (progress === undefined) return job.state === 'queued' ? 'waiting for another job' : 'starting';
   const loss = progress.metrics?.loss;
   return [
-    `${progress.phase} ${progress.done} of ${progress.total} ${progress.unit}`,
+    `${progress.phase} ${countText(progress)}`,
     ...(loss === undefined ? [] : [`loss ${loss.toFixed(3)}`]),
     ...(progress.remainingSeconds === undefined ? [] : [`${formatDuration(progress.remainingSeconds)} left`]),
   ].join(', ');
+}
+
+function countText({ done, total, unit }: NonNullable<Job['progress']>): string {
+  if (unit === 'bytes') return `${formatBytes(done)} of ${formatBytes(total)}`;
+  return `${done} of ${total} ${unit}`;
 }
 
 function modelLines(model: ModelStatus | undefined): string[] {

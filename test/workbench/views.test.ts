@@ -1,11 +1,19 @@
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Locator } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { starterTeacher } from './harness/places.ts';
+import { root, starterTeacher } from './harness/places.ts';
 import { serverProcesses } from './harness/processes.ts';
 import { until, useWorkbench } from './harness/workbench.ts';
 
-const workbench = useWorkbench({ settings: () => ({ 'onebit.completion.enabled': false }) });
+const workbench = useWorkbench({
+  settings: () => ({ 'onebit.completion.enabled': false }),
+  // What a window resumes lies in what is open in it.
+  prepare: async ({ workspace }) => {
+    await cp(starterTeacher, join(workspace, 'teacher'), { recursive: true });
+    await cp(join(root, 'extension'), join(workspace, 'code'), { recursive: true });
+  },
+});
 
 /** One of the two views of the activity bar. */
 const view = (name: 'Models' | 'Jobs'): Locator =>
@@ -40,12 +48,14 @@ test('the models that the server knows, the one in use marked, layers a click aw
 });
 
 test('a job is followed while it runs, is cancelled and goes on', async () => {
+  const { workspace } = workbench().folders;
+  const teacher = join(workspace, 'teacher');
   const client = await workbench().client();
   try {
     const { id } = await client.request('job/start', {
-      ...{ kind: 'distill', teacher: starterTeacher, steps: 100_000 },
-      data: [join(import.meta.dirname, '..', '..', 'extension')],
-      output: join(workbench().folders.workspace, 'student'),
+      ...{ kind: 'distill', teacher, steps: 100_000 },
+      data: [join(workspace, 'code')],
+      output: join(workspace, 'student'),
     });
     const job = row('Jobs', 'Distill teacher');
     await job.filter({ hasText: '%' }).waitFor();
@@ -57,7 +67,7 @@ test('a job is followed while it runs, is cancelled and goes on', async () => {
     await row('Jobs', 'Distill teacher').nth(1).waitFor();
     const jobs = await client.request('job/list', {});
     const resumed = jobs.find((each) => each.id !== id);
-    expect(resumed?.spec).toMatchObject({ kind: 'distill', teacher: starterTeacher });
+    expect(resumed?.spec).toMatchObject({ kind: 'distill', teacher });
     if (resumed !== undefined) await client.request('job/cancel', { id: resumed.id });
     await until('nothing runs any more', async () =>
       (await client.request('job/list', {})).every(({ state }) => state !== 'running' && state !== 'queued'),
