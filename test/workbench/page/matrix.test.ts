@@ -63,9 +63,17 @@ describe.skipIf(bench)('the picture of signs', () => {
     const packed = readPlainTensors(folder).get(`${name}.weight`);
     const seen = new Set<string>();
     for (const key of ['ArrowRight', 'ArrowDown', 'ArrowRight', 'ArrowUp', 'ArrowLeft', 'ArrowLeft']) {
+      const before = await readout(page);
       await page.keyboard.press(key);
-      await expect.poll(() => readout(page)).toMatch(/[+−]1 · g /);
-      const [, row, column, sign] = /row ([\d,]+), column ([\d,]+) · ([+−]1)/.exec(await readout(page)) ?? [];
+      // The picture moves with the next frame: until then it says the place before.
+      let shown = before;
+      await expect
+        .poll(async () => {
+          shown = await readout(page);
+          return shown !== before && /[+−]1 · g /.test(shown);
+        })
+        .toBe(true);
+      const [, row, column, sign] = /row ([\d,]+), column ([\d,]+) · ([+−]1)/.exec(shown) ?? [];
       const [i, j] = [row, column].map((text) => Number((text ?? '').replace(',', ''))) as [number, number];
       const bit = ((packed?.values[i * (packed.shape[1] ?? NaN) + (j >> 3)] ?? NaN) >> (j & 7)) & 1;
       expect(sign).toBe(bit === 1 ? '−1' : '+1');
