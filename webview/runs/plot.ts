@@ -2,7 +2,6 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { CurveKind } from './curves.ts';
-import { Extremes } from './extremes.ts';
 import { indexAtOrAfter, type RunCurves } from './run-curves.ts';
 import { smooth, thinLines, type Line } from './thin-curves.ts';
 import { formatInteger } from '../page/format.ts';
@@ -74,9 +73,7 @@ export class Plot {
       options.kinds.map(({ name, scale }) => ({
         steps: run.steps,
         // Perplexity is measured now and then: it stays as measured.
-        extremes: new Extremes(
-          scale === 'perplexity' ? run.values[name] : smooth(run.values[name], options.smoothing),
-        ),
+        values: scale === 'perplexity' ? run.values[name] : smooth(run.values[name], options.smoothing),
       })),
     );
     if (key === this.builtFor && this.plot.current !== undefined) this.refresh();

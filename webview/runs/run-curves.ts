@@ -52,9 +52,9 @@ export function appendCurves(old: RunCurves, fresh: RunCurves): RunCurves {
   };
 }
 
-/** The first index, at least `from`, whose value is not below; the length where there is none. */
-export function indexAtOrAfter(rising: ArrayLike<number>, value: number, from = 0): number {
-  let [low, high] = [from, rising.length];
+/** The first index whose value is not below; the length where there is none. */
+export function indexAtOrAfter(rising: ArrayLike<number>, value: number): number {
+  let [low, high] = [0, rising.length];
   while (low < high) {
     const middle = (low + high) >> 1;
     if ((rising[middle] ?? Infinity) < value) low = middle + 1;

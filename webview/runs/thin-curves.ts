@@ -1,16 +1,15 @@
-import type { Extremes } from './extremes.ts';
 import { indexAtOrAfter } from './run-curves.ts';
 
 /** One line of a plot: rising steps, and a value for each; NaN where there is none. */
 export interface Line {
   steps: ArrayLike<number>;
-  extremes: Extremes;
+  values: ArrayLike<number>;
 }
 
 /**
  * Lines over the steps `from` to `to` as at most 2 × `buckets` points on common steps: the smallest and the largest
  * value of each line in each bucket, so that no peak is lost and drawing takes the same time for any number of points.
- * null where a line has nothing in a bucket. O(lines × buckets × log points).
+ * null where a line has nothing in a bucket. O(points between from and to).
  */
 export function thinLines(
   lines: readonly Line[],
@@ -22,22 +21,20 @@ export function thinLines(
   const steps: number[] = [];
   for (let i = 0; i < buckets; i++) steps.push(from + (i + 0.25) * size, from + (i + 0.75) * size);
   const values = lines.map((line) => {
-    const { extremes } = line;
     const thin = new Array<number | null>(2 * buckets).fill(null);
+    const end = Math.min(line.steps.length, indexAtOrAfter(line.steps, to) + 1);
     // The points just outside as well, so that a line reaches the edge.
-    let begin = Math.max(0, indexAtOrAfter(line.steps, from) - 1);
-    const last = Math.min(line.steps.length, indexAtOrAfter(line.steps, to) + 1);
-    for (let bucket = 0; bucket < buckets; bucket++) {
-      const end =
-        bucket === buckets - 1
-          ? last
-          : Math.min(last, indexAtOrAfter(line.steps, from + (bucket + 1) * size, begin));
-      extremes.read(begin, end);
-      begin = end;
-      if (extremes.low > extremes.high) continue;
-      thin[2 * bucket] = extremes.low;
+    for (let i = Math.max(0, indexAtOrAfter(line.steps, from) - 1); i < end; i++) {
+      const value = line.values[i] ?? NaN;
+      if (Number.isNaN(value)) continue;
+      const bucket = Math.min(buckets - 1, Math.max(0, Math.floor(((line.steps[i] ?? 0) - from) / size)));
+      const [low, high] = [thin[2 * bucket] ?? null, thin[2 * bucket + 1] ?? null];
       // One value alone stands once: twice, it would make a step of a slope.
-      if (extremes.high > extremes.low) thin[2 * bucket + 1] = extremes.high;
+      if (low === null) thin[2 * bucket] = value;
+      else {
+        thin[2 * bucket] = Math.min(low, value);
+        thin[2 * bucket + 1] = Math.max(high ?? low, value);
+      }
     }
     return thin;
   });

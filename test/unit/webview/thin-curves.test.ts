@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { Extremes } from '../../../webview/runs/extremes.ts';
 import { appendCurves, curvesOf, indexAtOrAfter } from '../../../webview/runs/run-curves.ts';
 import { smooth, thinLines } from '../../../webview/runs/thin-curves.ts';
 
@@ -11,7 +10,7 @@ describe('a line with more points than pixels', () => {
   it('keeps its peaks, in their places', () => {
     const steps = Array.from({ length: 100_000 }, (_, i) => i);
     const values = steps.map((step) => (step === 43_210 ? 99 : step === 70_000 ? -7 : Math.sin(step)));
-    const thin = thinLines([{ steps, extremes: new Extremes(values) }], 0, 99_999, 500);
+    const thin = thinLines([{ steps, values }], 0, 99_999, 500);
     expect(thin.steps).toHaveLength(1000);
     const line = thin.values[0] ?? [];
     const at = (value: number) => thin.steps[line.indexOf(value)] ?? NaN;
@@ -20,22 +19,10 @@ describe('a line with more points than pixels', () => {
   });
 
   it('has the points beside what is zoomed to at the edges, and gaps where there is nothing', () => {
-    const line = { steps: [0, 10, 20, 30], extremes: new Extremes([1, 2, NaN, 4]) };
+    const line = { steps: [0, 10, 20, 30], values: [1, 2, NaN, 4] };
     const { values } = thinLines([line], 9, 21, 4);
     expect(values[0]).toEqual([1, 2, null, null, null, null, 4, null]);
   });
-});
-
-it('the extremes of any stretch are those of its values', () => {
-  const values = Float32Array.from({ length: 1003 }, (_, i) => (i % 7 === 3 ? NaN : Math.sin(i * i)));
-  const extremes = new Extremes(values);
-  for (let from = 0; from < values.length; from += 13) {
-    for (const length of [0, 1, 5, 16, 17, 100, 511, 1003]) {
-      const stretch = [...values.subarray(from, from + length)].filter((value) => !Number.isNaN(value));
-      extremes.read(from, Math.min(values.length, from + length));
-      expect([extremes.low, extremes.high]).toEqual([Math.min(...stretch), Math.max(...stretch)]);
-    }
-  }
 });
 
 it('smooths as TensorBoard does, without a pull to zero at the start', () => {
