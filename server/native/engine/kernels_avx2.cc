@@ -96,25 +96,10 @@ void ExactSignBlock(const void* words, int, int columns, const void* tables, int
   }
 }
 
-Kernels Make() {
-  Kernels table{};
-  FloatKernels<Avx2Simd>::Fill(table);
-  table.sign_word_bytes = 1;
-  table.sign_block_groups = 1;
-  table.token_tile = 2;
-  table.table_bytes[kDefault] = 256;
-  table.make_table[kDefault] = MakePlaneTable;
-  table.sign_block[kDefault] = SignBlock;
-  table.table_bytes[kExact] = 512;
-  table.make_table[kExact] = MakeFloatTable;
-  table.sign_block[kExact] = ExactSignBlock;
-  return table;
-}
-
 }  // namespace
 
 const Kernels& Avx2Kernels() {
-  static const Kernels table = Make();
+  static const Kernels table = ByteWordKernels<Avx2Simd>(MakePlaneTable, SignBlock, ExactSignBlock);
   return table;
 }
 

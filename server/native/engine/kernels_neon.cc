@@ -55,25 +55,10 @@ void SignBlock(const void* words, int, int columns, const void* tables, int64_t 
   }
 }
 
-Kernels Make() {
-  Kernels table{};
-  FloatKernels<NeonSimd>::Fill(table);
-  table.sign_word_bytes = 1;
-  table.sign_block_groups = 1;
-  table.token_tile = 2;
-  table.table_bytes[kDefault] = 256;
-  table.make_table[kDefault] = MakePlaneTable;
-  table.sign_block[kDefault] = SignBlock;
-  table.table_bytes[kExact] = 512;
-  table.make_table[kExact] = MakeFloatTable;
-  table.sign_block[kExact] = FloatSignBlock;
-  return table;
-}
-
 }  // namespace
 
 const Kernels& NeonKernels() {
-  static const Kernels table = Make();
+  static const Kernels table = ByteWordKernels<NeonSimd>(MakePlaneTable, SignBlock, FloatSignBlock);
   return table;
 }
 

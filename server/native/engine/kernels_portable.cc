@@ -40,25 +40,10 @@ void SignBlock(const void* words, int groups, int columns, const void* tables, i
   }
 }
 
-Kernels Make() {
-  Kernels table{};
-  FloatKernels<PortableSimd>::Fill(table);
-  table.sign_word_bytes = 1;
-  table.sign_block_groups = 1;
-  table.token_tile = 2;
-  table.table_bytes[kDefault] = 256;
-  table.make_table[kDefault] = MakeTable;
-  table.sign_block[kDefault] = SignBlock;
-  table.table_bytes[kExact] = 512;
-  table.make_table[kExact] = MakeFloatTable;
-  table.sign_block[kExact] = FloatSignBlock;
-  return table;
-}
-
 }  // namespace
 
 const Kernels& PortableKernels() {
-  static const Kernels table = Make();
+  static const Kernels table = ByteWordKernels<PortableSimd>(MakeTable, SignBlock, FloatSignBlock);
   return table;
 }
 

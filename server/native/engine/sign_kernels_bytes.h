@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
+#include "engine/float_kernels.h"
 #include "engine/kernels.h"
 
 namespace onebit {
@@ -84,6 +86,25 @@ inline void FloatSignBlock(const void* words, int groups, int columns, const voi
       }
     }
   }
+}
+
+// The kernels of an instruction set with this layout: those of floats, and its own for 1-bit products.
+template <class Simd>
+Kernels ByteWordKernels(std::decay_t<decltype(Kernels::make_table[0])> make_table,
+                        std::decay_t<decltype(Kernels::sign_block[0])> sign_block,
+                        std::decay_t<decltype(Kernels::sign_block[0])> exact_sign_block) {
+  Kernels table{};
+  FloatKernels<Simd>::Fill(table);
+  table.sign_word_bytes = 1;
+  table.sign_block_groups = 1;
+  table.token_tile = 2;
+  table.table_bytes[kDefault] = 256;
+  table.make_table[kDefault] = make_table;
+  table.sign_block[kDefault] = sign_block;
+  table.table_bytes[kExact] = 512;
+  table.make_table[kExact] = MakeFloatTable;
+  table.sign_block[kExact] = exact_sign_block;
+  return table;
 }
 
 }  // namespace
