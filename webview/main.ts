@@ -16,6 +16,7 @@ import './footprint/footprint.css';
 import './runs/jobs.css';
 import './runs/curve.css';
 import './layers/layers.css';
+import './layers/layer-map.css';
 import './layers/matrix.css';
 
 registerToolkit();

@@ -1,6 +1,7 @@
 import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
-import { formatInteger, formatPercent, formatStatistic, none } from '../page/format.ts';
+import { formatInteger, formatPercent, formatStatistic } from '../page/format.ts';
 import type { Sort } from '../page/host.ts';
+import { layerMetrics, metricText } from './layer-metrics.ts';
 
 export interface LayerColumn {
   id: string;
@@ -15,68 +16,11 @@ export interface LayerColumn {
 }
 
 const narrow = 'minmax(92px, 1fr)';
+const wide = 'minmax(132px, 1fr)';
 
-function distributionColumns(vector: 'g' | 'h', side: string): LayerColumn[] {
-  const words = { mean: 'Mean', std: 'Standard deviation', min: 'Smallest', max: 'Largest' } as const;
-  return (['mean', 'std', 'min', 'max'] as const).map((statistic) => ({
-    id: `${vector}.${statistic}`,
-    label: `${vector} ${statistic}`,
-    description: `${words[statistic]} of ${vector}, the fp16 vector on the ${side} side`,
-    numeric: true,
-    track: narrow,
-    key: (layer) => layer[vector][statistic],
-    text: (layer) => formatStatistic(layer[vector][statistic]),
-  }));
-}
-
-const always: LayerColumn[] = [
-  {
-    id: 'shape',
-    label: 'Shape',
-    description: 'Rows × columns of the sign matrix',
-    numeric: true,
-    track: 'minmax(118px, 1fr)',
-    key: (layer) => layer.rows * layer.columns,
-    text: (layer) => `${formatInteger(layer.rows)} × ${formatInteger(layer.columns)}`,
-  },
-  {
-    id: 'positiveShare',
-    label: '+1 signs',
-    description: 'Share of +1 among the signs; 50% is balanced',
-    numeric: true,
-    track: narrow,
-    key: (layer) => layer.positiveShare,
-    text: (layer) => formatPercent(layer.positiveShare, 2),
-  },
-];
-
-const withTeacher: LayerColumn[] = [
-  {
-    id: 'relativeError',
-    label: 'Error',
-    description: 'Reconstruction error against the teacher: ‖W − S ⊙ (h gᵀ)‖ ÷ ‖W‖',
-    numeric: true,
-    track: narrow,
-    key: (layer) => layer.teacher?.relativeError,
-    text: (layer) =>
-      layer.teacher?.relativeError === undefined ? none : formatStatistic(layer.teacher?.relativeError),
-  },
-  {
-    id: 'signAgreement',
-    label: 'Same signs',
-    description: "Share of signs equal to the teacher's",
-    numeric: true,
-    track: narrow,
-    key: (layer) => layer.teacher?.signAgreement,
-    text: (layer) =>
-      layer.teacher?.signAgreement === undefined ? none : formatPercent(layer.teacher?.signAgreement, 2),
-  },
-];
-
-/** The columns for a result; those about the teacher only where one was given. */
-export function layerColumns(result: InspectLayersResult): LayerColumn[] {
-  const order = new Map(result.layers.map((layer, i) => [layer.name, i]));
-  const compared = result.layers.some((layer) => layer.teacher !== undefined);
+/** The columns for a result: name, shape, and every number that one of its matrices has. */
+export function layerColumns({ layers }: Pick<InspectLayersResult, 'layers'>): LayerColumn[] {
+  const order = new Map(layers.map((layer, i) => [layer.name, i]));
   return [
     {
       id: 'name',
@@ -87,10 +31,24 @@ export function layerColumns(result: InspectLayersResult): LayerColumn[] {
       key: (layer) => order.get(layer.name),
       text: (layer) => shortName(layer.name),
     },
-    ...always,
-    ...(compared ? withTeacher : []),
-    ...distributionColumns('g', 'input'),
-    ...distributionColumns('h', 'output'),
+    {
+      id: 'shape',
+      label: 'Shape',
+      description: 'Rows × columns of the sign matrix',
+      numeric: true,
+      track: 'minmax(118px, 1fr)',
+      key: (layer) => layer.rows * layer.columns,
+      text: (layer) => `${formatInteger(layer.rows)} × ${formatInteger(layer.columns)}`,
+    },
+    ...layerMetrics(layers).map((metric): LayerColumn => ({
+      id: metric.id,
+      label: metric.label,
+      description: metric.description,
+      numeric: true,
+      track: metric.label.length > 10 ? wide : narrow,
+      key: metric.key,
+      text: (layer) => metricText(metric, layer),
+    })),
   ];
 }
 

@@ -3,8 +3,11 @@ import type { ModelSummary } from '../../server/protocol/model.ts';
 import { element, setAttribute, setText, show } from '../page/element.ts';
 import { baseName, formatInteger } from '../page/format.ts';
 import type { Host } from '../page/host.ts';
-import { layersSummary, nextSort, projections } from './layer-columns.ts';
 import { Asks } from './asks.ts';
+import { colourScale } from './colour-scale.ts';
+import { layersSummary, nextSort, projections } from './layer-columns.ts';
+import { LayerMap } from './layer-map.ts';
+import { layerMetrics, mapMetric } from './layer-metrics.ts';
 import { LayersGrid } from './layers-grid.ts';
 import { MatrixView } from './matrix-view.ts';
 import type { PanelState } from '../page/panel-state.ts';
@@ -13,7 +16,7 @@ import { button, dropdown, progressRing } from '../toolkit.ts';
 
 const everyKind = 'all';
 
-/** A table of the 1-bit matrices: balance of signs, statistics of g and h, error against a teacher. */
+/** The 1-bit matrices as a map and as a table: balance of signs, g and h, what was lost against a teacher. */
 export class LayersView {
   readonly element: HTMLElement;
   private readonly models = dropdown('Model whose layers are shown', (id) => this.inspect(id));
@@ -35,7 +38,19 @@ export class LayersView {
     this.host.keep({ projection: value === everyKind ? undefined : value });
     this.changed();
   });
-  private readonly kindsLabel = element('div', { class: 'layers-filter' }, this.kinds.element);
+  private readonly metrics = dropdown('What the map is coloured by', (metric) => {
+    this.host.keep({ mapMetric: metric });
+    this.changed();
+  });
+  private readonly metricText = element('p', { class: 'note' });
+  private readonly map = new LayerMap((name) => this.open(name));
+  private readonly mapPart = element(
+    'div',
+    {},
+    element('div', { class: 'layers-tools' }, this.metrics.element, this.metricText),
+    this.map.element,
+  );
+  private readonly kindsLabel = element('div', { class: 'layers-tools' }, this.kinds.element);
   private readonly grid = new LayersGrid(
     (column) => {
       this.host.keep({ sort: nextSort(this.host.ui.sort, column) });
@@ -45,6 +60,7 @@ export class LayersView {
   );
   private readonly matrix: MatrixView;
   private shown: { result: InspectLayersResult; key: string } | undefined;
+  private mapped: { result: InspectLayersResult; key: string } | undefined;
   private state: PanelState | undefined;
   private askedAgain = false;
 
@@ -58,12 +74,10 @@ export class LayersView {
     made.tools.append(this.models.element, this.compare, this.read);
     made.body.append(
       this.notice.element,
-      element(
-        'div',
-        { class: 'layers-head' },
-        element('div', {}, this.summary, this.teacher),
-        this.kindsLabel,
-      ),
+      this.summary,
+      this.teacher,
+      this.mapPart,
+      this.kindsLabel,
       this.grid.element,
     );
   }
@@ -84,13 +98,31 @@ export class LayersView {
     show(this.compare, showTable);
     show(this.read, showTable);
     this.showNotice(state, model);
-    for (const part of [this.summary, this.grid.element, this.kindsLabel]) show(part, showTable);
+    for (const part of [this.summary, this.mapPart, this.kindsLabel, this.grid.element])
+      show(part, showTable);
     show(this.teacher, showTable && result.teacher !== undefined);
     this.matrix.update(showTable ? result : undefined, this.host.ui.matrix);
     if (!showTable) return;
     setText(this.teacher, result.teacher === undefined ? '' : `Compared with ${baseName(result.teacher)}`);
     setAttribute(this.teacher, 'title', result.teacher);
+    this.showMap(result);
     this.showTable(result);
+  }
+
+  private showMap(result: InspectLayersResult): void {
+    const metrics = layerMetrics(result.layers);
+    const metric = mapMetric(metrics, this.host.ui.mapMetric);
+    if (metric === undefined) return;
+    this.metrics.set(
+      metrics.map(({ id, label, description }) => ({ value: id, label, description })),
+      metric.id,
+    );
+    const key = `${metric.id} ${this.host.ui.matrix ?? ''}`;
+    if (this.mapped?.result === result && this.mapped.key === key) return;
+    this.mapped = { result, key };
+    setText(this.metricText, `${metric.description}.`);
+    const scale = colourScale(result.layers.map(metric.key), metric.middle);
+    this.map.show(result.layers, metric, scale, this.host.ui.matrix);
   }
 
   /** Opens the view of a matrix, or closes it. */

@@ -22,6 +22,8 @@ export interface UiState {
   overlay?: string[];
   sort?: Sort;
   projection?: string;
+  /** What the map of the layers is coloured by. */
+  mapMetric?: string;
   /** Model whose layers were asked for, and the teacher they were compared with. */
   inspect?: { model: string; teacher?: string };
   /** The footprint's plan: whether it is open, and what it is asked for. */

@@ -81,7 +81,7 @@ describe('sorting the layers', () => {
 
 describe('the columns', () => {
   it('speak of the teacher only when there was one', () => {
-    const plain = layerColumns({ model: 'm', layers: [layer('model.layers.0.mlp.up_proj')], ...rest });
+    const plain = layerColumns({ layers: [layer('model.layers.0.mlp.up_proj')] });
     expect(plain.map((column) => column.id)).not.toContain('relativeError');
     expect(columns.map((column) => column.id)).toContain('relativeError');
   });

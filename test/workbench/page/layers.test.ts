@@ -1,10 +1,11 @@
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import type { PanelSnapshot } from '../../../server/protocol/panel.ts';
 import { layers } from './layers-fixture.ts';
 import { llama, teacher } from './models-fixture.ts';
 import { full } from './panel-fixture.ts';
-import { texts, usePanel, type PanelOptions } from './use-panel.ts';
+import { pictures, texts, usePanel, type PanelOptions } from './use-panel.ts';
 
 const open = usePanel();
 const panel = (snapshot: PanelSnapshot, options: PanelOptions = {}) =>
@@ -25,7 +26,9 @@ describe('the layers', () => {
     const { page } = await panel(shown);
     const first = shown.layers.layers[0];
     expect(await texts(page, 'vscode-data-grid-cell[cell-type="columnheader"]')).toEqual([
-      ...['Matrix', 'Shape', '+1 signs', 'Error', 'Same signs'],
+      ...['Matrix', 'Shape', '+1 signs', 'Error', 'Same signs', 'Cosine', 'σ₁ energy'],
+      ...['Row +1 std', 'Row +1 min', 'Row +1 max', 'Column +1 std', 'Column +1 min', 'Column +1 max'],
+      ...['Outliers', 'Top outlier'],
       ...['g mean', 'g std', 'g min', 'g max', 'h mean', 'h std', 'h min', 'h max'],
     ]);
     expect(
@@ -36,6 +39,8 @@ describe('the layers', () => {
       `${((first?.positiveShare ?? 0) * 100).toFixed(2)}%`,
       first?.teacher?.relativeError.toPrecision(4),
       `${((first?.teacher?.signAgreement ?? 0) * 100).toFixed(2)}%`,
+      ...[first?.teacher?.cosine.toPrecision(4), `${((first?.teacher?.energyShare ?? 0) * 100).toFixed(2)}%`],
+      ...['0.80%', '47.00%', '53.00%', '0.60%', '48.00%', '52.00%', '0', '–'],
       ...[first?.g, first?.h].flatMap((d) =>
         [d?.mean, d?.std, d?.min, d?.max].map((value) => value?.toPrecision(4)),
       ),
@@ -81,5 +86,100 @@ describe('the layers', () => {
       { type: 'inspect', model: llama.id },
       { type: 'chooseTeacher', model: llama.id },
     ]);
+  });
+});
+
+describe('the map', () => {
+  const shown = { ...full, layers: layers(32, true) };
+  const map = (page: Page) => page.getByRole('grid', { name: /^Map of the matrices/ });
+  const cell = (page: Page, name: string) => map(page).getByRole('gridcell', { name: `layers.${name}:` });
+  const colour = (page: Page, name: string) =>
+    cell(page, name).evaluate((one) => getComputedStyle(one).backgroundColor);
+
+  test('has every matrix in its place, with its number, and colours that follow the numbers', async () => {
+    const { page } = await panel(shown);
+    expect(await map(page).getByRole('gridcell').count()).toBe(7 * 32);
+    expect(await map(page).getByRole('rowheader').allInnerTexts()).toEqual([
+      'q',
+      'k',
+      'v',
+      'o',
+      'gate',
+      'up',
+      'down',
+    ]);
+    const errors = shown.layers.layers.map((layer) => ({
+      name: layer.name.replace('model.layers.', ''),
+      error: layer.teacher?.relativeError ?? NaN,
+    }));
+    errors.sort((a, b) => a.error - b.error);
+    const [least, most] = [errors[0], errors.at(-1)];
+    expect(await cell(page, most?.name ?? '').getAttribute('aria-label')).toBe(
+      `layers.${most?.name}: Error ${most?.error.toPrecision(4)}`,
+    );
+    // --vscode-charts-blue of the dark theme: #57a3f8
+    const blue = 'color(srgb 0.341176 0.639216 0.972549)';
+    expect(await colour(page, most?.name ?? '')).toBe(blue);
+    expect(await colour(page, least?.name ?? '')).not.toBe(blue);
+    await page.screenshot({ path: join(pictures, 'map-32-layers.png') });
+  });
+
+  test('is coloured by another metric, which is kept; a balance both ways from the middle', async () => {
+    const { page, kept } = await panel(shown);
+    const before = await colour(page, '0.self_attn.v_proj');
+    await page.getByRole('combobox', { name: 'What the map is coloured by' }).click();
+    await page.getByRole('option', { name: '+1 signs' }).click();
+    await expect.poll(() => colour(page, '0.self_attn.v_proj')).not.toBe(before);
+    const share = shown.layers.layers.find(({ name }) => name.endsWith('.0.self_attn.v_proj'))?.positiveShare;
+    expect(await cell(page, '0.self_attn.v_proj').getAttribute('aria-label')).toContain(
+      `+1 signs ${((share ?? 0) * 100).toFixed(2)}%`,
+    );
+    expect(await cell(page, '0.self_attn.v_proj').getAttribute('data-end')).toBe('low');
+    expect(await cell(page, '0.self_attn.k_proj').getAttribute('data-end')).toBe('high');
+    await page.screenshot({ path: join(pictures, 'map-balance.png') });
+    const again = await panel(shown, { kept: await kept() });
+    expect(await cell(again.page, '0.self_attn.v_proj').getAttribute('aria-label')).toContain('+1 signs');
+  });
+
+  test('is walked with the arrow keys, says where one is, and opens a matrix', async () => {
+    const { page, kept } = await panel(shown);
+    const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label') ?? '');
+    await map(page).locator('[tabindex="0"]').focus();
+    expect(await map(page).locator('[tabindex="0"]').count()).toBe(1);
+    for (const [key, name] of [
+      ['ArrowRight', '1.self_attn.q_proj'],
+      ['ArrowDown', '1.self_attn.k_proj'],
+      ['ArrowUp', '1.self_attn.q_proj'],
+      ['End', '31.self_attn.q_proj'],
+      ['ArrowRight', '31.self_attn.q_proj'],
+      ['PageDown', '31.mlp.down_proj'],
+      ['Control+Home', '0.self_attn.q_proj'],
+      ['ArrowDown', '0.self_attn.k_proj'],
+    ] as const) {
+      await page.keyboard.press(key);
+      await expect.poll(focused).toContain(`layers.${name}:`);
+    }
+    expect(await map(page).locator('[tabindex="0"]').count()).toBe(1);
+    const tip = page.locator('.map-tip');
+    await expect.poll(() => tip.innerText()).toMatch(/^layers\.0\.self_attn\.k_proj\s+Error 0\.\d{4}$/);
+    await page.keyboard.press('Escape');
+    await expect.poll(() => tip.isVisible()).toBe(false);
+    await page.keyboard.press('Enter');
+    await expect.poll(kept).toMatchObject({ matrix: 'model.layers.0.self_attn.k_proj' });
+    await expect.poll(() => cell(page, '0.self_attn.k_proj').getAttribute('aria-selected')).toBe('true');
+    await expect
+      .poll(() => page.evaluate(() => document.activeElement?.textContent))
+      .toBe('layers.0.self_attn.k_proj');
+  });
+
+  test('has a tooltip with the number under the pointer, and a click opens the matrix', async () => {
+    const { page, kept } = await panel(shown, { theme: 'hc-light', width: 400 });
+    await cell(page, '3.mlp.up_proj').hover();
+    const error = shown.layers.layers.find(({ name }) => name.endsWith('.3.mlp.up_proj'))?.teacher
+      ?.relativeError;
+    await expect.poll(() => page.locator('.map-tip').innerText()).toContain(`Error ${error?.toPrecision(4)}`);
+    await page.screenshot({ path: join(pictures, 'map-tip-400.png') });
+    await cell(page, '3.mlp.up_proj').click();
+    await expect.poll(kept).toMatchObject({ matrix: 'model.layers.3.mlp.up_proj' });
   });
 });

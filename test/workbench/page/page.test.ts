@@ -31,9 +31,9 @@ describe.each(themes)('in the theme %s', (theme) => {
     const { content, window, outside } = await page.evaluate(() => ({
       content: document.documentElement.scrollWidth,
       window: document.documentElement.clientWidth,
-      // Nothing of the page but the table, which scrolls by itself, reaches over the right edge.
+      // Nothing of the page but the table and the map, which scroll by themselves, reaches over the right edge.
       outside: [...document.querySelectorAll('.page *')]
-        .filter((one) => one.closest('.layers-scroll') === null)
+        .filter((one) => one.closest('.layers-scroll, .map-scroll') === null)
         .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
         .map((one) => one.className || one.tagName),
     }));
