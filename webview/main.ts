@@ -18,6 +18,7 @@ import './runs/curve.css';
 import './layers/layers.css';
 import './layers/layer-map.css';
 import './layers/matrix.css';
+import './layers/charts.css';
 
 registerToolkit();
 const host = connectHost();

@@ -102,7 +102,7 @@ export class LayerMap {
         element(
           'div',
           { class: 'map-row', role: 'row' },
-          element('div', { class: 'map-kind', role: 'rowheader' }, kind.replace(/_proj$/, '')),
+          element('div', { class: 'map-kind', role: 'rowheader' }, shortKind(kind)),
           ...(this.rows[i] ?? []).map((cell) => cell?.element ?? element('div', { role: 'gridcell' })),
         ),
       ),
@@ -198,4 +198,9 @@ export class LayerMap {
     this.tip.style.left = `${Math.max(0, Math.min(most, left))}px`;
     this.tip.style.top = `${place.bottom - frame.top + 6}px`;
   }
+}
+
+/** `self_attn.q_proj` is `q`. */
+function shortKind(projection: string): string {
+  return (projection.split('.').at(-1) ?? projection).replace(/_proj$/, '');
 }

@@ -10,6 +10,7 @@ import { LayerMap } from './layer-map.ts';
 import { layerMetrics, mapMetric } from './layer-metrics.ts';
 import { LayersGrid } from './layers-grid.ts';
 import { MatrixView } from './matrix-view.ts';
+import { recurringTable } from './outliers.ts';
 import type { PanelState } from '../page/panel-state.ts';
 import { notice, section } from '../page/section.ts';
 import { button, dropdown, progressRing } from '../toolkit.ts';
@@ -58,6 +59,7 @@ export class LayersView {
     },
     (name) => this.open(name),
   );
+  private readonly recurring = element('div', { class: 'layers-recurring' });
   private readonly matrix: MatrixView;
   private shown: { result: InspectLayersResult; key: string } | undefined;
   private mapped: { result: InspectLayersResult; key: string } | undefined;
@@ -69,7 +71,7 @@ export class LayersView {
     private readonly changed: () => void,
   ) {
     const made = section('Layers', 'layers');
-    this.matrix = new MatrixView(new Asks(host), () => this.open(undefined));
+    this.matrix = new MatrixView(new Asks(host), host, () => this.open(undefined));
     this.element = element('div', {}, made.element, this.matrix.element);
     made.tools.append(this.models.element, this.compare, this.read);
     made.body.append(
@@ -79,6 +81,7 @@ export class LayersView {
       this.mapPart,
       this.kindsLabel,
       this.grid.element,
+      this.recurring,
     );
   }
 
@@ -223,6 +226,10 @@ export class LayersView {
       chosen ?? everyKind,
     );
     const { sort } = this.host.ui;
+    if (this.shown?.result !== result) {
+      const recurring = recurringTable(result);
+      this.recurring.replaceChildren(...(recurring === undefined ? [] : [recurring]));
+    }
     const key = JSON.stringify([chosen, sort]);
     // Jobs and memory change several times a second; the table does not.
     if (this.shown?.result === result && this.shown.key === key) return;

@@ -1,18 +1,24 @@
 import { OneBitError } from '../../server/protocol/error.ts';
 import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
 import { element, setText, show } from '../page/element.ts';
+import type { Host } from '../page/host.ts';
 import { section } from '../page/section.ts';
 import { button } from '../toolkit.ts';
 import type { Asks } from './asks.ts';
 import { shortName } from './layer-columns.ts';
+import { MatrixValues } from './matrix-values.ts';
 import { SignPicture } from './sign-picture.ts';
 
 let lastId = 0;
 
-/** One matrix: its signs. Nothing is asked for until a matrix is chosen. */
+/** Singular values of the teacher's |W| that are asked for. */
+const spectrumLength = 16;
+
+/** One matrix: its signs, g and h, and what the teacher has in its place. Nothing is asked for until one is chosen. */
 export class MatrixView {
   readonly element: HTMLElement;
   private readonly picture: SignPicture;
+  private readonly values: MatrixValues;
   private readonly title: HTMLElement;
   private readonly body: HTMLElement;
   private readonly error = element('p', { class: 'note' });
@@ -21,6 +27,7 @@ export class MatrixView {
 
   constructor(
     private readonly asks: Asks,
+    host: Host,
     onClose: () => void,
   ) {
     const made = section('Matrix', 'matrix');
@@ -29,7 +36,8 @@ export class MatrixView {
     this.title.tabIndex = -1;
     made.tools.append(button('Close', onClose, { description: 'Close: the view of this matrix' }));
     this.picture = new SignPicture(asks);
-    made.body.append(this.error);
+    this.values = new MatrixValues(host);
+    made.body.append(this.error, this.values.element);
     this.body = made.body;
     show(this.element, false);
   }
@@ -54,6 +62,7 @@ export class MatrixView {
     if (!this.picture.element.isConnected) this.body.prepend(this.picture.element);
     setText(this.title, shortName(layer.name));
     this.picture.show({ model: result.model, name: layer.name }, layer.rows, layer.columns);
+    this.values.begin(layer, result.teacher !== undefined);
     void this.read(result, layer);
   }
 
@@ -63,18 +72,37 @@ export class MatrixView {
     this.picture.clear();
   }
 
-  private async read({ model }: InspectLayersResult, { name }: LayerStatistics): Promise<void> {
+  private async read(result: InspectLayersResult, { name }: LayerStatistics): Promise<void> {
+    const { model, teacher } = result;
     const asking = new AbortController();
     this.asking = asking;
     show(this.error, false);
+    const ask = (more: { teacher?: string; spectrum?: number }) =>
+      this.asks.ask('inspect/matrix', { id: `matrix-${++lastId}`, model, name, ...more }, asking.signal);
     try {
-      const id = `matrix-${++lastId}`;
-      const { g, h } = await this.asks.ask('inspect/matrix', { id, model, name }, asking.signal);
-      if (!asking.signal.aborted) this.picture.setEdges({ g: g.profile, h: h.profile });
+      const matrix = await ask({});
+      if (asking.signal.aborted) return;
+      this.picture.setEdges({ g: matrix.g.profile, h: matrix.h.profile });
+      this.values.setMatrix(result, matrix);
     } catch (caught) {
-      if (caught instanceof OneBitError && caught.code === 'cancelled') return;
-      setText(this.error, caught instanceof Error ? caught.message : String(caught));
-      show(this.error, true);
+      const error = reasonOf(caught);
+      setText(this.error, error ?? '');
+      show(this.error, error !== undefined);
+      return;
+    }
+    if (teacher === undefined) return;
+    // Many passes over the teacher's weights: after everything that is there at once.
+    try {
+      const { spectrum } = await ask({ teacher, spectrum: spectrumLength });
+      if (!asking.signal.aborted) this.values.setSpectrum(spectrum);
+    } catch (caught) {
+      this.values.setSpectrum(undefined, reasonOf(caught));
     }
   }
+}
+
+/** What to tell of an error; nothing where it was given up. */
+function reasonOf(caught: unknown): string | undefined {
+  if (caught instanceof OneBitError && caught.code === 'cancelled') return undefined;
+  return caught instanceof Error ? caught.message : String(caught);
 }

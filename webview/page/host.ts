@@ -24,6 +24,8 @@ export interface UiState {
   projection?: string;
   /** What the map of the layers is coloured by. */
   mapMetric?: string;
+  /** Whether distributions of g and h are drawn over the logarithm of their sizes. */
+  logValues?: boolean;
   /** Model whose layers were asked for, and the teacher they were compared with. */
   inspect?: { model: string; teacher?: string };
   /** The footprint's plan: whether it is open, and what it is asked for. */

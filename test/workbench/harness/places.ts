@@ -9,6 +9,7 @@ export const root = join(here, '..', '..');
 export const vsix = join(root, 'dist', `onebit-${process.platform}-${process.arch}.vsix`);
 /** Where the pictures go. */
 export const output = join(root, 'test', 'output', 'workbench');
+export const starterStudent = join(root, 'server', 'starter', 'student');
 export const starterTeacher = join(root, 'server', 'starter', 'teacher');
 
 const modules = join(here, 'node_modules');

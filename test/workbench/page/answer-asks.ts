@@ -1,17 +1,24 @@
 import type { Page } from 'playwright-core';
 import { asOneBitError } from '../../../server/protocol/error.ts';
+import type { InspectMatrixResult } from '../../../server/protocol/inspect.ts';
 import type { LayersAsk } from '../../../server/protocol/panel-layers.ts';
 import { inspectMatrix } from '../../../server/inspect/matrix.ts';
 import { inspectTile } from '../../../server/inspect/tile.ts';
 
-/** Answers the questions of the Layers tab with the server's own code, as the extension and the server would. */
-export async function answerAsks(page: Page): Promise<void> {
+/**
+ * Answers the questions of the Layers tab with the server's own code, as the extension and the server would.
+ * @param change what a test would rather have of a matrix than what there is
+ */
+export async function answerAsks(
+  page: Page,
+  change: (matrix: InspectMatrixResult) => InspectMatrixResult = (matrix) => matrix,
+): Promise<void> {
   await page.exposeFunction('answerAsk', async ({ ask, method, params }: LayersAsk) => {
     try {
       const result =
         method === 'inspect/tile'
           ? await inspectTile(params)
-          : await inspectMatrix(params.model, params.name, params);
+          : change(await inspectMatrix(params.model, params.name, params));
       return { type: 'answer', ask, result };
     } catch (caught) {
       const { code, message } = asOneBitError(caught);

@@ -20,7 +20,7 @@ export function layers(count: number, compared: boolean): InspectLayersResult {
       made.push({
         name: `model.layers.${layer}.${name}`,
         layer,
-        projection: name.split('.').at(-1) ?? name,
+        projection: name,
         rows,
         columns,
         positiveShare: 0.5 + 0.0021 * wave,
@@ -45,7 +45,10 @@ export function layers(count: number, compared: boolean): InspectLayersResult {
   return {
     model: llama.id,
     layers: made,
-    recurringOutliers: [],
+    recurringOutliers: [
+      { columns: 4096, channel: 5, matrices: made.slice(0, 6).map(({ name }) => name) },
+      { columns: 11008, channel: 1234, matrices: made.slice(6, 8).map(({ name }) => name) },
+    ],
     cached: false,
     ...(compared ? { teacher: teacher.path } : {}),
   };

@@ -72,6 +72,15 @@ describe('the layers', () => {
     expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('4,096 × 4,096');
   });
 
+  test('have the outlier inputs that recur below', async () => {
+    const { page } = await panel(shown);
+    const table = page.getByRole('table', { name: /^Outlier inputs that recur/ });
+    expect(await table.locator('tbody tr').first().locator('td').allInnerTexts()).toEqual([
+      ...['5', '4,096', '6'],
+      'layers.0.self_attn.q_proj, layers.0.self_attn.k_proj, layers.0.self_attn.v_proj, layers.0.self_attn.o_proj and 2 more',
+    ]);
+  });
+
   test('are asked for again after a reload of the window, when the extension has forgotten them', async () => {
     const inspect = { model: llama.id, teacher: teacher.path };
     const { posted } = await panel({ ...full, layers: undefined }, { kept: { inspect } });
