@@ -31,12 +31,20 @@ export class LayersAsks {
   private async answer({ ask, method, params }: LayersAsk): Promise<void> {
     const controller = new AbortController();
     this.open.set(ask, controller);
+    const id = 'id' in params ? params.id : undefined;
+    const listening = this.link.onNotification('inspect/progress', ({ id: of, progress }) => {
+      if (id !== undefined && of === id && this.open.get(ask) === controller) {
+        this.post({ type: 'askProgress', ask, progress });
+      }
+    });
     let message: ToLayers;
     try {
       message = { type: 'answer', ask, result: await this.link.request(method, params, controller.signal) };
     } catch (caught) {
       const { code, message: text } = asOneBitError(caught);
       message = { type: 'answerError', ask, code, message: text };
+    } finally {
+      listening.dispose();
     }
     // Forgotten, or another page's question of the same number.
     if (this.open.get(ask) !== controller) return;

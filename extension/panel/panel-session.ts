@@ -23,6 +23,8 @@ export interface PanelActions {
   openFolder(folder: string): void;
   /** Asks for the folder of a full-precision checkpoint; undefined when the user gave up. */
   chooseTeacher(): Promise<string | undefined>;
+  /** Asks for the folder of a 1-bit checkpoint; undefined when the user gave up. */
+  chooseOther(): Promise<string | undefined>;
   /** Asks where to and writes it. */
   save(file: { name: string; content: string }): Promise<void>;
   showError(message: string): void;
@@ -132,6 +134,12 @@ export class PanelSession {
       case 'cancelInspect':
         this.inspection?.abort();
         return;
+      case 'chooseOther':
+        return this.run(
+          this.actions.chooseOther().then((path) => {
+            if (path !== undefined) this.post({ type: 'otherChosen', model: message.model, path });
+          }),
+        );
       case 'chooseTeacher':
         return this.run(
           this.actions.chooseTeacher().then((teacher) => {

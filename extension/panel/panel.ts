@@ -102,17 +102,8 @@ const actionsWith = (folders: OpenFolders): PanelActions => ({
   openReport: (folder) => void showReport(folder),
   showLog: command('onebit.showLog'),
   openFolder,
-  chooseTeacher: async () => {
-    const chosen = await vscode.window.showOpenDialog({
-      canSelectFiles: false,
-      canSelectFolders: true,
-      title: 'Folder of the full-precision teacher',
-      openLabel: 'Compare',
-    });
-    const teacher = chosen?.[0]?.fsPath;
-    if (teacher !== undefined) await folders.choose([teacher]);
-    return teacher;
-  },
+  chooseTeacher: () => chooseFolder(folders, 'Folder of the full-precision teacher'),
+  chooseOther: () => chooseFolder(folders, 'Folder of the other 1-bit checkpoint'),
   save: async ({ name, content }) => {
     // TensorBoard wants its file in a folder of the run's name.
     const base = vscode.workspace.workspaceFolders?.[0]?.uri ?? vscode.Uri.file(homedir());
@@ -121,3 +112,16 @@ const actionsWith = (folders: OpenFolders): PanelActions => ({
   },
   showError: (message) => void vscode.window.showErrorMessage(`OneBit: ${message}`),
 });
+
+/** Asks for a folder; what is chosen may be read from then on. */
+async function chooseFolder(folders: OpenFolders, title: string): Promise<string | undefined> {
+  const chosen = await vscode.window.showOpenDialog({
+    canSelectFiles: false,
+    canSelectFolders: true,
+    title,
+    openLabel: 'Compare',
+  });
+  const folder = chosen?.[0]?.fsPath;
+  if (folder !== undefined) await folders.choose([folder]);
+  return folder;
+}

@@ -54,6 +54,8 @@ export type ToPanel =
   | { type: 'layers'; layers: InspectLayersResult }
   | { type: 'layersError'; message: string }
   | ToLayers
+  /** The answer to `chooseOther`, where a folder was chosen. */
+  | { type: 'otherChosen'; model: string; path: string }
   /** Brings the tab with the layers to the front. */
   | { type: 'showLayers' };
 
@@ -71,6 +73,8 @@ export type FromPanel =
   | { type: 'cancelInspect' }
   /** Asks for a folder, then inspects `model` against it. */
   | { type: 'chooseTeacher'; model: string }
+  /** Asks for the folder of another 1-bit checkpoint that `model` is to be compared with. */
+  | { type: 'chooseOther'; model: string }
   | { type: 'cancelJob'; id: string }
   /** Starts a job that stopped once more; a distillation goes on from its last checkpoint. */
   | { type: 'resumeJob'; id: string }

@@ -2,10 +2,12 @@ import { OneBitError } from '../../server/protocol/error.ts';
 import type { Requests } from '../../server/protocol/methods.ts';
 import type { ToPanel } from '../../server/protocol/panel.ts';
 import type { LayersAsk, LayersMethod } from '../../server/protocol/panel-layers.ts';
+import type { Progress } from '../../server/protocol/progress.ts';
 import type { Host } from '../page/host.ts';
 
 interface Open {
   resolve(result: unknown): void;
+  progress?(progress: Progress): void;
   reject(error: Error): void;
 }
 
@@ -23,10 +25,15 @@ export class Asks {
     method: M,
     params: Requests[M]['params'],
     signal?: AbortSignal,
+    onProgress?: (progress: Progress) => void,
   ): Promise<Requests[M]['result']> {
     const ask = ++this.last;
     return new Promise<Requests[M]['result']>((resolve, reject) => {
-      this.open.set(ask, { resolve: (result) => resolve(result as Requests[M]['result']), reject });
+      this.open.set(ask, {
+        resolve: (result) => resolve(result as Requests[M]['result']),
+        reject,
+        progress: onProgress,
+      });
       signal?.addEventListener('abort', () => {
         if (!this.open.delete(ask)) return;
         this.host.post({ type: 'cancelAsk', ask });
@@ -37,6 +44,7 @@ export class Asks {
   }
 
   private receive(message: ToPanel): void {
+    if (message.type === 'askProgress') this.open.get(message.ask)?.progress?.(message.progress);
     if (message.type !== 'answer' && message.type !== 'answerError') return;
     const open = this.open.get(message.ask);
     this.open.delete(message.ask);

@@ -1,7 +1,7 @@
 import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
 import { formatInteger, formatPercent, formatStatistic } from '../page/format.ts';
 import type { Sort } from '../page/host.ts';
-import { layerMetrics, metricText } from './layer-metrics.ts';
+import { type LayerMetric, layerMetrics, metricText } from './layer-metrics.ts';
 
 export interface LayerColumn {
   id: string;
@@ -13,13 +13,18 @@ export interface LayerColumn {
   /** What rows are ordered by; undefined goes last in either direction. */
   key: (layer: LayerStatistics) => number | undefined;
   text: (layer: LayerStatistics) => string;
+  /** Against another checkpoint, where there is one. */
+  change?: (layer: LayerStatistics) => { text: string; marked: boolean } | undefined;
 }
 
 const narrow = 'minmax(92px, 1fr)';
 const wide = 'minmax(132px, 1fr)';
 
 /** The columns for a result: name, shape, and every number that one of its matrices has. */
-export function layerColumns({ layers }: Pick<InspectLayersResult, 'layers'>): LayerColumn[] {
+export function layerColumns(
+  { layers }: Pick<InspectLayersResult, 'layers'>,
+  metrics: LayerMetric[] = layerMetrics(layers),
+): LayerColumn[] {
   const order = new Map(layers.map((layer, i) => [layer.name, i]));
   return [
     {
@@ -40,7 +45,7 @@ export function layerColumns({ layers }: Pick<InspectLayersResult, 'layers'>): L
       key: (layer) => layer.rows * layer.columns,
       text: (layer) => `${formatInteger(layer.rows)} × ${formatInteger(layer.columns)}`,
     },
-    ...layerMetrics(layers).map((metric): LayerColumn => ({
+    ...metrics.map((metric): LayerColumn => ({
       id: metric.id,
       label: metric.label,
       description: metric.description,

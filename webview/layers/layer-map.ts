@@ -18,6 +18,7 @@ export class LayerMap {
   readonly element: HTMLElement;
   private readonly grid = element('div', { class: 'map-grid', role: 'grid' });
   private readonly tip = element('div', { class: 'map-tip', 'aria-hidden': 'true' });
+  private readonly title = element('p', { class: 'map-title' });
   private readonly low = element('span', {});
   private readonly high = element('span', {});
   private readonly bar = element('span', { class: 'map-bar' });
@@ -32,6 +33,7 @@ export class LayerMap {
     this.element = element(
       'div',
       { class: 'map' },
+      this.title,
       element('div', { class: 'map-scroll' }, this.grid),
       element('div', { class: 'map-legend', 'aria-hidden': 'true' }, this.low, this.bar, this.high),
       this.tip,
@@ -40,14 +42,21 @@ export class LayerMap {
     this.listen();
   }
 
-  /** @param open name of the matrix whose view is open */
-  show(layers: LayerStatistics[], metric: LayerMetric, scale: ColourScale, open: string | undefined): void {
+  /** @param more name of the matrix whose view is open; what stands over the map where there are two of them */
+  show(
+    layers: LayerStatistics[],
+    metric: LayerMetric,
+    scale: ColourScale,
+    { open, title }: { open?: string; title?: string },
+  ): void {
+    setText(this.title, title ?? '');
+    show(this.title, title !== undefined);
     if (layers !== this.shown) this.make(layers);
     this.metric = metric;
     setAttribute(
       this.grid,
       'aria-label',
-      `Map of the matrices, layers across, projections down, coloured by ${metric.label}, ` +
+      `Map of the matrices${title === undefined ? '' : ` of ${title}`}, layers across, projections down, coloured by ${metric.label}, ` +
         `from ${metric.format(scale.low)} to ${metric.format(scale.high)}`,
     );
     for (const cell of this.cells()) {

@@ -1,7 +1,7 @@
-import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
+import type { LayerStatistics } from '../../server/protocol/inspect.ts';
 import { arrange, element, setAttribute } from '../page/element.ts';
 import type { Sort } from '../page/host.ts';
-import { type LayerColumn, layerColumns, sortLayers } from './layer-columns.ts';
+import { type LayerColumn, sortLayers } from './layer-columns.ts';
 import { dataGrid, gridCell, gridRow, setGridTracks } from '../toolkit.ts';
 
 /** A model of 80 layers has 560 rows of a dozen custom elements: they are made by so many at a time. */
@@ -16,7 +16,7 @@ interface HeadCell {
 export class LayersGrid {
   readonly element: HTMLElement;
   private readonly grid = dataGrid('1-bit matrices');
-  private result: InspectLayersResult | undefined;
+  private columns: LayerColumn[] | undefined;
   private head: HeadCell[] = [];
   private headRow = gridRow(true);
   private rows = new Map<LayerStatistics, HTMLElement>();
@@ -31,12 +31,12 @@ export class LayersGrid {
     this.element = element('div', { class: 'layers-scroll' }, this.grid);
   }
 
-  /** Shows these layers of the result in this order. */
-  show(result: InspectLayersResult, layers: LayerStatistics[], sort: Sort | undefined): void {
-    if (this.result !== result) {
-      this.result = result;
+  /** Shows these layers in this order. */
+  show(columns: LayerColumn[], layers: LayerStatistics[], sort: Sort | undefined): void {
+    if (this.columns !== columns) {
+      this.columns = columns;
       this.rows = new Map();
-      this.makeHead(layerColumns(result));
+      this.makeHead(columns);
     }
     for (const { column, cell } of this.head) {
       const direction = sort?.column !== column.id ? 'none' : sort.descending ? 'descending' : 'ascending';
@@ -88,6 +88,11 @@ export class LayersGrid {
         const cell = gridCell(i, false, column.text(layer));
         cell.classList.toggle('number', column.numeric);
         if (column.id === 'name') cell.title = layer.name;
+        const change = column.change?.(layer);
+        if (change !== undefined) {
+          cell.title = `Change: ${change.text}`;
+          cell.classList.toggle('changed', change.marked);
+        }
         return cell;
       }),
     );

@@ -1,23 +1,14 @@
-import type { InspectLayersResult } from '../../server/protocol/inspect.ts';
 import type { ModelSummary } from '../../server/protocol/model.ts';
-import { element, setAttribute, setText, show } from '../page/element.ts';
+import { element, show } from '../page/element.ts';
 import { baseName, formatInteger } from '../page/format.ts';
 import type { Host } from '../page/host.ts';
-import { Asks } from './asks.ts';
-import { colourScale } from './colour-scale.ts';
-import { layersSummary, nextSort, projections } from './layer-columns.ts';
-import { LayerMap } from './layer-map.ts';
-import { layerMetrics, mapMetric } from './layer-metrics.ts';
-import { LayersGrid } from './layers-grid.ts';
-import { MatrixView } from './matrix-view.ts';
-import { recurringTable } from './outliers.ts';
 import type { PanelState } from '../page/panel-state.ts';
 import { notice, section } from '../page/section.ts';
 import { button, dropdown, progressRing } from '../toolkit.ts';
+import { Asks } from './asks.ts';
+import { LayersBoard } from './layers-board.ts';
 
-const everyKind = 'all';
-
-/** The 1-bit matrices as a map and as a table: balance of signs, g and h, what was lost against a teacher. */
+/** The 1-bit matrices of a model: which model, whether they have been read, and what they are. */
 export class LayersView {
   readonly element: HTMLElement;
   private readonly models = dropdown('Model whose layers are shown', (id) => this.inspect(id));
@@ -33,56 +24,19 @@ export class LayersView {
     if (model !== undefined) this.host.post({ type: 'chooseTeacher', model: model.id });
   });
   private readonly notice = notice(progressRing);
-  private readonly summary = element('p', { class: 'layers-summary' });
-  private readonly teacher = element('p', { class: 'note' });
-  private readonly kinds = dropdown('Kind of matrix', (value) => {
-    this.host.keep({ projection: value === everyKind ? undefined : value });
-    this.changed();
-  });
-  private readonly metrics = dropdown('What the map is coloured by', (metric) => {
-    this.host.keep({ mapMetric: metric });
-    this.changed();
-  });
-  private readonly metricText = element('p', { class: 'note' });
-  private readonly map = new LayerMap((name) => this.open(name));
-  private readonly mapPart = element(
-    'div',
-    {},
-    element('div', { class: 'layers-tools' }, this.metrics.element, this.metricText),
-    this.map.element,
-  );
-  private readonly kindsLabel = element('div', { class: 'layers-tools' }, this.kinds.element);
-  private readonly grid = new LayersGrid(
-    (column) => {
-      this.host.keep({ sort: nextSort(this.host.ui.sort, column) });
-      this.changed();
-    },
-    (name) => this.open(name),
-  );
-  private readonly recurring = element('div', { class: 'layers-recurring' });
-  private readonly matrix: MatrixView;
-  private shown: { result: InspectLayersResult; key: string } | undefined;
-  private mapped: { result: InspectLayersResult; key: string } | undefined;
+  private readonly board: LayersBoard;
   private state: PanelState | undefined;
   private askedAgain = false;
 
   constructor(
     private readonly host: Host,
-    private readonly changed: () => void,
+    changed: () => void,
   ) {
     const made = section('Layers', 'layers');
-    this.matrix = new MatrixView(new Asks(host), host, () => this.open(undefined));
-    this.element = element('div', {}, made.element, this.matrix.element);
+    this.board = new LayersBoard(host, new Asks(host), changed);
+    this.element = element('div', {}, made.element, this.board.matrix.element);
     made.tools.append(this.models.element, this.compare, this.read);
-    made.body.append(
-      this.notice.element,
-      this.summary,
-      this.teacher,
-      this.mapPart,
-      this.kindsLabel,
-      this.grid.element,
-      this.recurring,
-    );
+    made.body.append(this.notice.element, this.board.element);
   }
 
   update(state: PanelState): void {
@@ -101,39 +55,7 @@ export class LayersView {
     show(this.compare, showTable);
     show(this.read, showTable);
     this.showNotice(state, model);
-    for (const part of [this.summary, this.mapPart, this.kindsLabel, this.grid.element])
-      show(part, showTable);
-    show(this.teacher, showTable && result.teacher !== undefined);
-    this.matrix.update(showTable ? result : undefined, this.host.ui.matrix);
-    if (!showTable) return;
-    setText(this.teacher, result.teacher === undefined ? '' : `Compared with ${baseName(result.teacher)}`);
-    setAttribute(this.teacher, 'title', result.teacher);
-    this.showMap(result);
-    this.showTable(result);
-  }
-
-  private showMap(result: InspectLayersResult): void {
-    const metrics = layerMetrics(result.layers);
-    const metric = mapMetric(metrics, this.host.ui.mapMetric);
-    if (metric === undefined) return;
-    this.metrics.set(
-      metrics.map(({ id, label, description }) => ({ value: id, label, description })),
-      metric.id,
-    );
-    const key = `${metric.id} ${this.host.ui.matrix ?? ''}`;
-    if (this.mapped?.result === result && this.mapped.key === key) return;
-    this.mapped = { result, key };
-    setText(this.metricText, `${metric.description}.`);
-    const scale = colourScale(result.layers.map(metric.key), metric.middle);
-    this.map.show(result.layers, metric, scale, this.host.ui.matrix);
-  }
-
-  /** Opens the view of a matrix, or closes it. */
-  private open(name: string | undefined): void {
-    this.host.keep({ matrix: name });
-    this.changed();
-    // After it has been drawn.
-    if (name !== undefined) requestAnimationFrame(() => this.matrix.focus());
+    this.board.update(state, showTable ? result : undefined);
   }
 
   /** After a reload of the window the extension has forgotten the layers that were on show: ask for them. */
@@ -216,26 +138,5 @@ export class LayersView {
         ],
       });
     }
-  }
-
-  private showTable(result: InspectLayersResult): void {
-    const kinds = projections(result.layers);
-    const chosen = kinds.includes(this.host.ui.projection ?? '') ? this.host.ui.projection : undefined;
-    this.kinds.set(
-      [{ value: everyKind, label: 'All matrices' }, ...kinds.map((kind) => ({ value: kind, label: kind }))],
-      chosen ?? everyKind,
-    );
-    const { sort } = this.host.ui;
-    if (this.shown?.result !== result) {
-      const recurring = recurringTable(result);
-      this.recurring.replaceChildren(...(recurring === undefined ? [] : [recurring]));
-    }
-    const key = JSON.stringify([chosen, sort]);
-    // Jobs and memory change several times a second; the table does not.
-    if (this.shown?.result === result && this.shown.key === key) return;
-    this.shown = { result, key };
-    const layers = result.layers.filter((layer) => chosen === undefined || layer.projection === chosen);
-    setText(this.summary, layersSummary(layers));
-    this.grid.show(result, layers, sort);
   }
 }

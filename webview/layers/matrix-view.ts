@@ -3,13 +3,11 @@ import type { InspectLayersResult, LayerStatistics } from '../../server/protocol
 import { element, setText, show } from '../page/element.ts';
 import type { Host } from '../page/host.ts';
 import { section } from '../page/section.ts';
-import { button } from '../toolkit.ts';
+import { button, type Checkbox, checkbox } from '../toolkit.ts';
 import type { Asks } from './asks.ts';
 import { shortName } from './layer-columns.ts';
 import { MatrixValues } from './matrix-values.ts';
 import { SignPicture } from './sign-picture.ts';
-
-let lastId = 0;
 
 /** Singular values of the teacher's |W| that are asked for. */
 const spectrumLength = 16;
@@ -22,19 +20,30 @@ export class MatrixView {
   private readonly title: HTMLElement;
   private readonly body: HTMLElement;
   private readonly error = element('p', { class: 'note' });
-  private shown: { result: InspectLayersResult; name: string } | undefined;
+  private shown: { result: InspectLayersResult; layer: LayerStatistics } | undefined;
+  private edges: Parameters<SignPicture['setEdges']>[0] | undefined;
   private asking: AbortController | undefined;
+  private readonly differing: Checkbox;
+  /** The teacher's singular values of the matrix that was last looked at: the same along a run. */
+  private spectrum: { teacher: string; name: string; values: number[] } | undefined;
 
   constructor(
     private readonly asks: Asks,
-    host: Host,
+    private readonly host: Host,
     onClose: () => void,
   ) {
     const made = section('Matrix', 'matrix');
     this.element = made.element;
     this.title = made.element.querySelector('h2') ?? made.element;
     this.title.tabIndex = -1;
-    made.tools.append(button('Close', onClose, { description: 'Close: the view of this matrix' }));
+    this.differing = checkbox('Where signs differ', (checked) => {
+      host.keep({ differingSigns: checked });
+      this.showPicture();
+    });
+    made.tools.append(
+      this.differing.element,
+      button('Close', onClose, { description: 'Close: the view of this matrix' }),
+    );
     this.picture = new SignPicture(asks);
     this.values = new MatrixValues(host);
     made.body.append(this.error, this.values.element);
@@ -55,35 +64,52 @@ export class MatrixView {
       if (this.shown !== undefined) this.forget();
       return;
     }
-    if (this.shown?.result === result && this.shown.name === layer.name) return;
+    if (this.shown?.result === result && this.shown.layer === layer) return;
     this.forget();
-    this.shown = { result, name: layer.name };
+    this.shown = { result, layer };
     // Nothing of it is on the page before: a hidden tab draws nothing.
     if (!this.picture.element.isConnected) this.body.prepend(this.picture.element);
     setText(this.title, shortName(layer.name));
-    this.picture.show({ model: result.model, name: layer.name }, layer.rows, layer.columns);
+    this.showPicture();
     this.values.begin(layer, result.teacher !== undefined);
     void this.read(result, layer);
+  }
+
+  /** The signs, or where they differ from the other checkpoint's. */
+  private showPicture(): void {
+    if (this.shown === undefined) return;
+    const { result, layer } = this.shown;
+    const differing = this.host.ui.differingSigns ?? false;
+    show(this.differing.element, result.other !== undefined);
+    this.differing.set(differing);
+    const against = differing && result.other !== undefined ? { against: result.other } : {};
+    this.picture.show({ model: result.model, name: layer.name, ...against }, layer.rows, layer.columns);
+    if (this.edges !== undefined) this.picture.setEdges(this.edges);
   }
 
   private forget(): void {
     this.asking?.abort();
     this.shown = undefined;
+    this.edges = undefined;
     this.picture.clear();
   }
 
   private async read(result: InspectLayersResult, { name }: LayerStatistics): Promise<void> {
-    const { model, teacher } = result;
+    const { model, teacher, other } = result;
     const asking = new AbortController();
     this.asking = asking;
     show(this.error, false);
-    const ask = (more: { teacher?: string; spectrum?: number }) =>
-      this.asks.ask('inspect/matrix', { id: `matrix-${++lastId}`, model, name, ...more }, asking.signal);
+    const ask = (of: string, more: { teacher?: string; spectrum?: number } = {}) =>
+      this.asks.ask('inspect/matrix', { id: crypto.randomUUID(), model: of, name, ...more }, asking.signal);
     try {
-      const matrix = await ask({});
+      const matrix = await ask(model);
       if (asking.signal.aborted) return;
-      this.picture.setEdges({ g: matrix.g.profile, h: matrix.h.profile });
+      this.edges = { g: matrix.g.profile, h: matrix.h.profile };
+      this.picture.setEdges(this.edges);
       this.values.setMatrix(result, matrix);
+      const beside = other === undefined ? undefined : await ask(other);
+      if (asking.signal.aborted) return;
+      if (beside !== undefined) this.values.setOther(beside);
     } catch (caught) {
       const error = reasonOf(caught);
       setText(this.error, error ?? '');
@@ -91,12 +117,15 @@ export class MatrixView {
       return;
     }
     if (teacher === undefined) return;
-    // Many passes over the teacher's weights: after everything that is there at once.
+    // Many passes over the teacher's weights: after everything that is there at once, and once along a run.
     try {
-      const { spectrum } = await ask({ teacher, spectrum: spectrumLength });
-      if (!asking.signal.aborted) this.values.setSpectrum(spectrum);
+      if (this.spectrum?.teacher !== teacher || this.spectrum.name !== name) {
+        const { spectrum: values = [] } = await ask(model, { teacher, spectrum: spectrumLength });
+        this.spectrum = { teacher, name, values };
+      }
+      if (!asking.signal.aborted) this.values.setSpectrum(this.spectrum.values);
     } catch (caught) {
-      this.values.setSpectrum(undefined, reasonOf(caught));
+      if (!asking.signal.aborted) this.values.setSpectrum(undefined, reasonOf(caught));
     }
   }
 }

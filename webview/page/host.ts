@@ -28,6 +28,12 @@ export interface UiState {
   logValues?: boolean;
   /** Model whose layers were asked for, and the teacher they were compared with. */
   inspect?: { model: string; teacher?: string };
+  /** A checkpoint of the run in the place of this model, and what it is compared with. */
+  compare?: { model: string; at?: string; other?: string };
+  /** Whether changes against the other checkpoint are shown rather than values. */
+  differences?: boolean;
+  /** Whether the picture of a matrix shows where its signs differ from the other checkpoint's. */
+  differingSigns?: boolean;
   /** The footprint's plan: whether it is open, and what it is asked for. */
   plan?: { open?: boolean } & MemoryPlanParams;
   /** Matrix whose own view is open. */

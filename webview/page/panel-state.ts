@@ -11,6 +11,8 @@ export interface PanelState extends PanelSnapshot {
   curves?: Record<string, RunCurves>;
   /** The last answer to `planMemory`. */
   plan?: { plan?: MemoryPlan; error?: string };
+  /** The checkpoint that was chosen to compare a model with: another object for every choice. */
+  otherChosen?: { model: string; path: string };
 }
 
 export const initialState: PanelState = {
@@ -70,7 +72,10 @@ export function reduce(state: PanelState, message: ToPanel): PanelState {
       return { ...state, layers: message.layers, layersError: undefined, inspecting: undefined };
     case 'layersError':
       return { ...state, layersError: message.message, inspecting: undefined };
+    case 'otherChosen':
+      return { ...state, otherChosen: { model: message.model, path: message.path } };
     // Who asked hears of it (layers/asks.ts).
+    case 'askProgress':
     case 'answer':
     case 'answerError':
     case 'showLayers':

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LayersAsks } from '../../../extension/panel/layers-asks.ts';
 import type { PanelLink } from '../../../extension/panel/panel-link.ts';
 import { OneBitError } from '../../../server/protocol/error.ts';
-import type { InspectTileResult } from '../../../server/protocol/inspect.ts';
+import type { InspectProgress, InspectTileResult } from '../../../server/protocol/inspect.ts';
 import type { LayersAsk, ToLayers } from '../../../server/protocol/panel-layers.ts';
 
 const tile: InspectTileResult = { width: 1, height: 1, cells: 'fw==' };
@@ -22,9 +22,16 @@ function pending() {
       signal?.addEventListener('abort', () => reject(new OneBitError('cancelled', 'Cancelled.')));
     });
   };
+  const listeners = new Set<(params: InspectProgress) => void>();
+  const onNotification = (_: string, listener: (params: InspectProgress) => void) => {
+    listeners.add(listener);
+    return { dispose: () => listeners.delete(listener) };
+  };
   const posted: ToLayers[] = [];
-  const asks = new LayersAsks({ request } as unknown as PanelLink, (message) => posted.push(message));
-  return { asked, open, posted, asks };
+  const asks = new LayersAsks({ request, onNotification } as unknown as PanelLink, (message) =>
+    posted.push(message),
+  );
+  return { asked, open, posted, asks, listeners };
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -55,6 +62,22 @@ describe('the questions of the Layers tab', () => {
     await settled();
     expect(asked).toEqual([]);
     expect(posted).toEqual([]);
+  });
+
+  it('say how far they are, each its own progress, and nothing after the answer', async () => {
+    const { open, posted, asks, listeners } = pending();
+    const layers = (ask: number, id: string): LayersAsk => ({
+      ...{ type: 'ask', ask, method: 'inspect/layers' },
+      params: { id, model: '/m' },
+    });
+    asks.receive(layers(1, 'one'));
+    asks.receive(layers(2, 'two'));
+    const progress = { phase: 'inspect', done: 3, total: 7, unit: 'tensors' as const };
+    for (const id of ['two', 'unknown']) for (const listener of [...listeners]) listener({ id, progress });
+    expect(posted).toEqual([{ type: 'askProgress', ask: 2, progress }]);
+    for (const { resolve } of open) resolve({});
+    await settled();
+    expect(listeners.size).toBe(0);
   });
 
   it('are cancelled on the server when the page gives one up', async () => {

@@ -1,9 +1,12 @@
 import type { Page } from 'playwright-core';
+import { inspectActivations } from '../../../server/inspect/activations.ts';
+import { inspectLayers } from '../../../server/inspect/layers.ts';
+import { inspectMatrix } from '../../../server/inspect/matrix.ts';
+import { runCheckpoints, runOf } from '../../../server/inspect/run-files.ts';
+import { inspectTile } from '../../../server/inspect/tile.ts';
 import { asOneBitError } from '../../../server/protocol/error.ts';
 import type { InspectMatrixResult } from '../../../server/protocol/inspect.ts';
 import type { LayersAsk } from '../../../server/protocol/panel-layers.ts';
-import { inspectMatrix } from '../../../server/inspect/matrix.ts';
-import { inspectTile } from '../../../server/inspect/tile.ts';
 
 /**
  * Answers the questions of the Layers tab with the server's own code, as the extension and the server would.
@@ -13,13 +16,10 @@ export async function answerAsks(
   page: Page,
   change: (matrix: InspectMatrixResult) => InspectMatrixResult = (matrix) => matrix,
 ): Promise<void> {
-  await page.exposeFunction('answerAsk', async ({ ask, method, params }: LayersAsk) => {
+  await page.exposeFunction('answerAsk', async (asked: LayersAsk) => {
+    const { ask } = asked;
     try {
-      const result =
-        method === 'inspect/tile'
-          ? await inspectTile(params)
-          : change(await inspectMatrix(params.model, params.name, params));
-      return { type: 'answer', ask, result };
+      return { type: 'answer', ask, result: await answer(asked, change) };
     } catch (caught) {
       const { code, message } = asOneBitError(caught);
       return { type: 'answerError', ask, code, message };
@@ -39,4 +39,24 @@ export async function answerAsks(
       return posted.length;
     };
   });
+}
+
+async function answer(
+  { method, params }: LayersAsk,
+  change: (matrix: InspectMatrixResult) => InspectMatrixResult,
+): Promise<unknown> {
+  switch (method) {
+    case 'inspect/tile':
+      return inspectTile(params);
+    case 'inspect/matrix':
+      return change(await inspectMatrix(params.model, params.name, params));
+    case 'inspect/layers':
+      return inspectLayers(params.model, params);
+    case 'inspect/activations':
+      return inspectActivations(params.model, params.text, params);
+    case 'inspect/checkpoints': {
+      const run = await runOf(params.model);
+      return run === undefined ? { checkpoints: [] } : runCheckpoints(run);
+    }
+  }
 }

@@ -169,7 +169,7 @@ describe('the map', () => {
       await expect.poll(focused).toContain(`layers.${name}:`);
     }
     expect(await map(page).locator('[tabindex="0"]').count()).toBe(1);
-    const tip = page.locator('.map-tip');
+    const tip = page.locator('.map-tip:visible');
     await expect.poll(() => tip.innerText()).toMatch(/^layers\.0\.self_attn\.k_proj\s+Error 0\.\d{4}$/);
     await page.keyboard.press('Escape');
     await expect.poll(() => tip.isVisible()).toBe(false);
@@ -186,7 +186,9 @@ describe('the map', () => {
     await cell(page, '3.mlp.up_proj').hover();
     const error = shown.layers.layers.find(({ name }) => name.endsWith('.3.mlp.up_proj'))?.teacher
       ?.relativeError;
-    await expect.poll(() => page.locator('.map-tip').innerText()).toContain(`Error ${error?.toPrecision(4)}`);
+    await expect
+      .poll(() => page.locator('.map-tip:visible').innerText())
+      .toContain(`Error ${error?.toPrecision(4)}`);
     await page.screenshot({ path: join(pictures, 'map-tip-400.png') });
     await cell(page, '3.mlp.up_proj').click();
     await expect.poll(kept).toMatchObject({ matrix: 'model.layers.3.mlp.up_proj' });
