@@ -32,6 +32,9 @@ interface Subscription {
   dispose(): void;
 }
 
+/** How a WebSocket says that the other side was gone without a word. */
+const abnormalClosure = 1006;
+
 const silent: Logger = { error() {}, warn() {}, info() {}, log() {} };
 
 /**
@@ -56,7 +59,7 @@ export class ServerClient {
     });
     this.ended = new Promise<never>((_, reject) => {
       socket.once('close', (code, reason) => {
-        const because = this.closedBecause ?? (reason.toString() || `the connection ended (code ${code})`);
+        const because = this.closedBecause ?? (reason.toString() || endingOf(code));
         this.closedBecause = because;
         reject(new OneBitError('disconnected', `The OneBit server is gone: ${because}.`));
         for (const listener of [...this.closeListeners]) listener(because);
@@ -145,7 +148,7 @@ export class ServerClient {
       const answer = this.connection.sendRequest<Requests[M]['result']>(method, params, source.token);
       return await Promise.race([answer, this.ended]);
     } catch (error) {
-      throw asClientError(error);
+      throw asClientError(error, this.closedBecause);
     } finally {
       signal?.removeEventListener('abort', cancel);
       source.dispose();
@@ -244,15 +247,23 @@ function opened(socket: WebSocket, port: number): Promise<void> {
   });
 }
 
-/** The server's error with its own code; anything else as `internal` or `disconnected`. */
-function asClientError(error: unknown): OneBitError {
+/** Why a connection is over that was not ended with a reason: a process that dies says none. */
+function endingOf(code: number): string {
+  return code === abnormalClosure ? 'its process ended' : `the connection ended (code ${code})`;
+}
+
+/**
+ * The server's error with its own code; anything else as `internal` or `disconnected`.
+ * @param closedBecause why the connection is over, if it is: what the transport says of that is no help to anybody
+ */
+function asClientError(error: unknown, closedBecause: string | undefined): OneBitError {
   if (error instanceof OneBitError) return error;
   if (error instanceof ResponseError && error.code !== ErrorCodes.PendingResponseRejected) {
     const code: unknown = (error.data as { code?: unknown } | undefined)?.code;
     return new OneBitError(isErrorCode(code) ? code : 'internal', error.message, { cause: error });
   }
-  const text = error instanceof Error ? error.message : String(error);
-  return new OneBitError('disconnected', `The OneBit server is gone: ${text}`, { cause: error });
+  const because = closedBecause ?? 'the connection ended';
+  return new OneBitError('disconnected', `The OneBit server is gone: ${because}.`, { cause: error });
 }
 
 function isErrorCode(code: unknown): code is ErrorCode {

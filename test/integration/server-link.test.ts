@@ -114,7 +114,11 @@ describe("a window's link to the server", () => {
       // In the middle of a completion, which is told so.
       const running = link.complete({ ...completion, maxTokens: 4096 });
       process.kill(pid, signal);
-      await expect(running).rejects.toMatchObject({ code: 'disconnected' });
+      // In words for people: commands and the panel show them as they are.
+      await expect(running).rejects.toMatchObject({
+        code: 'disconnected',
+        message: 'The OneBit server is gone: its process ended.',
+      });
       await ended(pid);
       await connected(link);
       // As the next completion of the editor does it.
