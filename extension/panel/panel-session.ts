@@ -25,7 +25,7 @@ export interface PanelActions {
   chooseTeacher(): Promise<string | undefined>;
   /** Asks for the folder of a 1-bit checkpoint; undefined when the user gave up. */
   chooseOther(): Promise<string | undefined>;
-  /** Asks where to and writes it. */
+  /** Asks where to and writes it. @param file its content in base64 */
   save(file: { name: string; content: string }): Promise<void>;
   showError(message: string): void;
 }
@@ -118,6 +118,10 @@ export class PanelSession {
         );
       case 'savePicture':
         return this.run(this.actions.save(message));
+      case 'saveText': {
+        const { name, content } = message;
+        return this.run(this.actions.save({ name, content: Buffer.from(content).toString('base64') }));
+      }
       case 'openJobFolder': {
         const job = this.jobs.get(message.id);
         if (job !== undefined) this.actions.openFolder(job.folder);

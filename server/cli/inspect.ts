@@ -17,6 +17,7 @@ import type {
   LayerStatistics,
 } from '../protocol/inspect.ts';
 import { layersCsv } from '../protocol/layers-csv.ts';
+import { activationsCsv, matrixCsv } from '../protocol/matrix-csv.ts';
 import { integer } from './arguments.ts';
 import { progressOutput } from './progress-output.ts';
 import { processSignal } from './signals.ts';
@@ -66,9 +67,6 @@ async function inspect(args: InspectArguments): Promise<string> {
   if (matrix === undefined && spectrum !== undefined) {
     throw new OneBitError('bad-request', '--spectrum is of one matrix: give --matrix.');
   }
-  if ((matrix !== undefined || args.text !== undefined) && csv === true) {
-    throw new OneBitError('bad-request', '--csv is for the table of all matrices: use --json here.');
-  }
   if (args.text !== undefined && (matrix !== undefined || other !== undefined)) {
     throw new OneBitError('bad-request', '--text goes with --model and --teacher only.');
   }
@@ -80,11 +78,13 @@ async function inspect(args: InspectArguments): Promise<string> {
   };
   if (matrix !== undefined) {
     const result = await inspectMatrix(modelFolder(model), matrix, { ...options, spectrum });
-    return json === true ? `${JSON.stringify(result)}\n` : matrixText(result);
+    if (json === true) return `${JSON.stringify(result)}\n`;
+    return csv === true ? matrixCsv(result) : matrixText(result);
   }
   if (args.text !== undefined) {
     const result = await inspectActivations(modelFolder(model), await readText(args.text), options);
-    return json === true ? `${JSON.stringify(result)}\n` : activationsText(result);
+    if (json === true) return `${JSON.stringify(result)}\n`;
+    return csv === true ? activationsCsv(result) : activationsText(result);
   }
   const folder = join(stateFolder(process.env, process.platform, homedir()), 'inspections');
   const cache = args.cache ? new LayersCache(folder) : undefined;

@@ -1,3 +1,4 @@
+import { csvTable } from './csv.ts';
 import type { InspectLayersResult, LayerStatistics } from './inspect.ts';
 
 const parts = ['mean', 'std', 'min', 'max'] as const;
@@ -32,13 +33,8 @@ export function layersCsv({ layers }: Pick<InspectLayersResult, 'layers'>): stri
     ...otherFields.map((field): Column => [`other.${field}`, (layer) => layer.other?.[field]]),
   ];
   const shown = columns.filter(([, value]) => layers.some((layer) => value(layer) !== undefined));
-  const lines = [
+  return csvTable(
     shown.map(([head]) => head),
-    ...layers.map((layer) => shown.map(([, value]) => value(layer) ?? '')),
-  ];
-  return lines.map((line) => `${line.map((cell) => quoted(String(cell))).join(',')}\n`).join('');
-}
-
-function quoted(cell: string): string {
-  return /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+    layers.map((layer) => shown.map(([, value]) => value(layer))),
+  );
 }

@@ -83,6 +83,8 @@ export type FromPanel =
   | { type: 'exportJob'; id: string; format: 'csv' | 'tensorboard' }
   /** @param content PNG in base64 */
   | { type: 'savePicture'; name: string; content: string }
+  /** A table or a picture that is text: CSV, JSON, SVG. */
+  | { type: 'saveText'; name: string; content: string }
   | { type: 'openJobFolder'; id: string }
   /** What an evaluation found. */
   | { type: 'openReport'; id: string }

@@ -10,6 +10,7 @@ import { normal } from '../reference/random.ts';
 import { writeRandomCheckpoint } from '../reference/random-checkpoint.ts';
 import { leadingSingularTriple } from '../reference/singular-pair.ts';
 import { layersCsv } from '../../server/protocol/layers-csv.ts';
+import { matrixCsv } from '../../server/protocol/matrix-csv.ts';
 import { onebit, onebitJson } from './onebit-command.ts';
 
 let folder: string;
@@ -99,6 +100,7 @@ it('onebit quantize, with and without the native kernels, then inspect', async (
   expect(matrix.statistics).toEqual(layers[0]);
   expect((matrix.spectrum?.[0] ?? 0) ** 2).toBeCloseTo(layers[0]?.teacher?.energyShare ?? NaN, 6);
   expect((await onebit(single)).stdout).toMatch(/σ3/);
+  expect((await onebit([...single, '--csv'])).stdout).toBe(matrixCsv(matrix));
   expect((await onebit(['inspect', '--model', native, '--spectrum', '3'])).stderr).toContain('--matrix');
   const table = (await onebit(['inspect', '--model', native], state)).stdout.trimEnd().split('\n');
   expect(table).toHaveLength(layers.length + 1);

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Locator } from 'playwright-core';
 import { expect, test } from 'vitest';
+import { layersCsv } from '../../server/protocol/layers-csv.ts';
 import { starterTeacher } from './harness/places.ts';
 import { until, useWorkbench } from './harness/workbench.ts';
 
@@ -89,6 +91,52 @@ test('the table of layers holds the statistics of the server', async () => {
   await workbench().page.mouse.move(700, 500);
   await workbench().page.mouse.wheel(0, 600);
   await workbench().picture('panel-2-layers');
+});
+
+test('the map says the numbers of the server, and opens a matrix', async () => {
+  const { webview } = workbench();
+  const client = await workbench().client();
+  try {
+    const { layers } = await client.request('inspect/layers', { id: 'starter-map', model: 'starter' });
+    const cells = webview.getByRole('grid', { name: /^Map of the matrices/ }).locator('.map-cell');
+    const labels = await cells.evaluateAll((all) => all.map((one) => one.getAttribute('aria-label') ?? ''));
+    expect(labels).toHaveLength(layers.length);
+    for (const label of labels) {
+      const [, name, text] = /^(\S+): \+1 signs (.*)$/.exec(label) ?? [];
+      const layer = layers.find((one) => one.name === `model.${name}`);
+      expectText(text ?? '', layer?.positiveShare ?? NaN);
+    }
+    await cells.nth(8).click();
+    await webview.locator('.matrix-figures').getByText('g mean').waitFor();
+    await until('the charts are there', async () =>
+      ((await webview.locator('.chart-readout').first().textContent()) ?? '').includes('…'),
+    );
+    await workbench().picture('panel-4-matrix');
+    await webview.getByRole('button', { name: 'Close: the view of this matrix' }).click();
+  } finally {
+    await client.close();
+  }
+});
+
+test('the table is saved where the dialog says, as the command line writes it', async () => {
+  const { webview, page, folders } = workbench();
+  await webview.getByRole('button', { name: 'CSV…: save the table' }).click();
+  const input = page.locator('.quick-input-widget input.input');
+  await until('the dialog proposes a name', async () =>
+    (await input.inputValue()).endsWith('/starter-layers.csv'),
+  );
+  await page.keyboard.press('Enter');
+  const file = join(folders.workspace, 'starter-layers.csv');
+  const client = await workbench().client();
+  try {
+    const result = await client.request('inspect/layers', { id: 'starter-csv', model: 'starter' });
+    await until('the file is written', async () =>
+      (await readFile(file, 'utf8').catch(() => '')).endsWith('\n'),
+    );
+    expect(await readFile(file, 'utf8')).toBe(layersCsv(result));
+  } finally {
+    await client.close();
+  }
 });
 
 test('jobs show with their progress, the curve with its losses', async () => {

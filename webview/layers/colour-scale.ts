@@ -9,8 +9,14 @@ export interface ColourScale {
   share(value: number | undefined): number | undefined;
 }
 
-/** A scale that all these values fit into. Around a middle both ends are as far from it. */
-export function colourScale(values: (number | undefined)[], middle?: number): ColourScale {
+/**
+ * A scale that all these values fit into. Around a middle both ends are as far from it; a logarithmic one, of values over
+ * zero, tells small ones apart beside a few that are many times larger.
+ */
+export function colourScale(
+  values: (number | undefined)[],
+  { middle, logarithmic = false }: { middle?: number; logarithmic?: boolean } = {},
+): ColourScale {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
     if (value === undefined || !Number.isFinite(value)) continue;
@@ -25,6 +31,9 @@ export function colourScale(values: (number | undefined)[], middle?: number): Co
   const share = (value: number | undefined): number | undefined => {
     if (value === undefined || !Number.isFinite(value)) return undefined;
     if (high === low) return 0;
+    if (logarithmic && middle === undefined && low > 0) {
+      return Math.min(1, Math.max(0, Math.log(Math.max(low, value) / low) / Math.log(high / low)));
+    }
     const part = middle === undefined ? (value - low) / (high - low) : (value - middle) / ((high - low) / 2);
     return Math.min(1, Math.max(middle === undefined ? 0 : -1, part));
   };

@@ -1,7 +1,7 @@
-import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
+import type { LayerStatistics } from '../../server/protocol/inspect.ts';
 import { formatInteger, formatPercent, formatStatistic } from '../page/format.ts';
 import type { Sort } from '../page/host.ts';
-import { type LayerMetric, layerMetrics, metricText } from './layer-metrics.ts';
+import { type LayerMetric, layerMetrics, metricText, type ShownLayer } from './layer-metrics.ts';
 
 export interface LayerColumn {
   id: string;
@@ -11,10 +11,10 @@ export interface LayerColumn {
   /** Its CSS grid track. */
   track: string;
   /** What rows are ordered by; undefined goes last in either direction. */
-  key: (layer: LayerStatistics) => number | undefined;
-  text: (layer: LayerStatistics) => string;
+  key: (layer: ShownLayer) => number | undefined;
+  text: (layer: ShownLayer) => string;
   /** Against another checkpoint, where there is one. */
-  change?: (layer: LayerStatistics) => { text: string; marked: boolean } | undefined;
+  change?: (layer: ShownLayer) => { text: string; marked: boolean } | undefined;
 }
 
 const narrow = 'minmax(92px, 1fr)';
@@ -22,7 +22,7 @@ const wide = 'minmax(132px, 1fr)';
 
 /** The columns for a result: name, shape, and every number that one of its matrices has. */
 export function layerColumns(
-  { layers }: Pick<InspectLayersResult, 'layers'>,
+  layers: ShownLayer[],
   metrics: LayerMetric[] = layerMetrics(layers),
 ): LayerColumn[] {
   const order = new Map(layers.map((layer, i) => [layer.name, i]));
@@ -62,12 +62,17 @@ export function shortName(name: string): string {
   return name.replace(/^model\.(?=layers\.)/, '');
 }
 
+/** `self_attn.q_proj` is `q`. */
+export function shortKind(projection: string): string {
+  return (projection.split('.').at(-1) ?? projection).replace(/_proj$/, '');
+}
+
 /** The rows in order. Equal keys, and no sort at all, keep the order of the model. */
 export function sortLayers(
-  layers: LayerStatistics[],
+  layers: ShownLayer[],
   columns: LayerColumn[],
   sort: Sort | undefined,
-): LayerStatistics[] {
+): ShownLayer[] {
   const column = columns.find((c) => c.id === sort?.column);
   if (column === undefined || sort === undefined) return layers;
   const direction = sort.descending ? -1 : 1;

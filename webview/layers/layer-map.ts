@@ -1,12 +1,11 @@
-import type { LayerStatistics } from '../../server/protocol/inspect.ts';
 import { element, setAttribute, setText, show } from '../page/element.ts';
 import { formatInteger } from '../page/format.ts';
 import type { ColourScale } from './colour-scale.ts';
-import { projections, shortName } from './layer-columns.ts';
-import { type LayerMetric, metricText } from './layer-metrics.ts';
+import { projections, shortKind, shortName } from './layer-columns.ts';
+import { type LayerMetric, metricText, type ShownLayer } from './layer-metrics.ts';
 
 interface Cell {
-  layer: LayerStatistics;
+  layer: ShownLayer;
   element: HTMLElement;
 }
 
@@ -25,7 +24,7 @@ export class LayerMap {
   /** Row by row; a place without a matrix is undefined. */
   private rows: (Cell | undefined)[][] = [];
   private at = { row: 0, column: 0 };
-  private shown: LayerStatistics[] | undefined;
+  private shown: ShownLayer[] | undefined;
   private metric: LayerMetric | undefined;
 
   /** `onOpen` hears of a click on a matrix, or Enter on it. */
@@ -44,7 +43,7 @@ export class LayerMap {
 
   /** @param more name of the matrix whose view is open; what stands over the map where there are two of them */
   show(
-    layers: LayerStatistics[],
+    layers: ShownLayer[],
     metric: LayerMetric,
     scale: ColourScale,
     { open, title }: { open?: string; title?: string },
@@ -77,7 +76,7 @@ export class LayerMap {
     for (const row of this.rows) for (const cell of row) if (cell !== undefined) yield cell;
   }
 
-  private make(layers: LayerStatistics[]): void {
+  private make(layers: ShownLayer[]): void {
     const hadFocus = this.grid.contains(document.activeElement);
     this.shown = layers;
     const kinds = projections(layers);
@@ -207,9 +206,4 @@ export class LayerMap {
     this.tip.style.left = `${Math.max(0, Math.min(most, left))}px`;
     this.tip.style.top = `${place.bottom - frame.top + 6}px`;
   }
-}
-
-/** `self_attn.q_proj` is `q`. */
-function shortKind(projection: string): string {
-  return (projection.split('.').at(-1) ?? projection).replace(/_proj$/, '');
 }

@@ -1,5 +1,11 @@
-import type { LayerStatistics } from '../../server/protocol/inspect.ts';
+import type { InspectActivationsResult, LayerStatistics } from '../../server/protocol/inspect.ts';
 import { formatInteger, formatPercent, formatRatio, formatStatistic, none } from '../page/format.ts';
+
+/** A matrix with everything that is known of it. */
+export interface ShownLayer extends LayerStatistics {
+  /** What went through it on a text. */
+  activations?: InspectActivationsResult['matrices'][number];
+}
 
 /** A number that every matrix has, or some have: a column of the table, and a colouring of the map. */
 export interface LayerMetric {
@@ -7,10 +13,12 @@ export interface LayerMetric {
   label: string;
   description: string;
   /** Undefined where the matrix has none. */
-  key: (layer: LayerStatistics) => number | undefined;
+  key: (layer: ShownLayer) => number | undefined;
   format: (value: number) => string;
   /** Colours go both ways from this value; without one, from the smallest to the largest. */
   middle?: number;
+  /** Values over zero of very different sizes: colours go by their logarithm. */
+  logarithmic?: boolean;
 }
 
 const percent = (value: number) => formatPercent(value, 2);
@@ -41,6 +49,27 @@ function ofBalance(balance: 'rowBalance' | 'columnBalance', one: string): LayerM
     ...(statistic === 'std' ? {} : { middle: 0.5 }),
   }));
 }
+
+const onText: LayerMetric[] = (
+  [
+    [
+      'teacherError',
+      'Output error',
+      "Error of the output against the teacher's on the text: ‖y − y′‖ ÷ ‖y′‖",
+    ],
+    ['inputRms', 'Input RMS', 'Root mean square of what goes in on the text'],
+    ['outputRms', 'Output RMS', 'Root mean square of what comes out on the text, after the LayerNorm'],
+    ['teacherInputRms', 'Teacher in', "Root mean square of what goes into the teacher's matrix on the text"],
+    [
+      'teacherOutputRms',
+      'Teacher out',
+      "Root mean square of what comes out of the teacher's matrix on the text",
+    ],
+  ] as const
+).map(([id, label, description]) => ({
+  ...{ id, label, description, format: formatStatistic, logarithmic: true },
+  key: (layer) => layer.activations?.[id],
+}));
 
 /** All there are, in the order of the table's columns. */
 const all: LayerMetric[] = [
@@ -95,6 +124,7 @@ const all: LayerMetric[] = [
     key: (layer) => layer.other?.[`${vector}Change`],
     format: formatStatistic,
   })),
+  ...onText,
   {
     id: 'nearZeroShare',
     label: 'Near zero',
@@ -123,7 +153,7 @@ const all: LayerMetric[] = [
 ];
 
 /** Those that one of the matrices has at least. */
-export function layerMetrics(layers: LayerStatistics[]): LayerMetric[] {
+export function layerMetrics(layers: ShownLayer[]): LayerMetric[] {
   return all.filter((metric) => layers.some((layer) => metric.key(layer) !== undefined));
 }
 
@@ -137,7 +167,7 @@ export function mapMetric(metrics: LayerMetric[], chosen: string | undefined): L
 }
 
 /** The value as text; a dash where there is none. */
-export function metricText(metric: LayerMetric, layer: LayerStatistics): string {
+export function metricText(metric: LayerMetric, layer: ShownLayer): string {
   const value = metric.key(layer);
   return value === undefined ? none : metric.format(value);
 }

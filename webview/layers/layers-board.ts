@@ -1,16 +1,20 @@
-import type { InspectLayersResult } from '../../server/protocol/inspect.ts';
+import type { InspectActivationsResult, InspectLayersResult } from '../../server/protocol/inspect.ts';
+import { layersCsv } from '../../server/protocol/layers-csv.ts';
 import { element, setAttribute, setText, show } from '../page/element.ts';
 import { baseName } from '../page/format.ts';
 import type { Host } from '../page/host.ts';
 import type { PanelState } from '../page/panel-state.ts';
 import { dropdown } from '../toolkit.ts';
+import { ActivationsView } from './activations-view.ts';
 import type { Asks } from './asks.ts';
 import { CheckpointBar, checkpointName } from './checkpoint-bar.ts';
-import { colourScale } from './colour-scale.ts';
+import { type ColourScale, colourScale } from './colour-scale.ts';
 import { type Choice, Comparison } from './comparison.ts';
+import { drawingColours, exportButtons, type Exports } from './exports.ts';
 import { layersSummary, nextSort, projections } from './layer-columns.ts';
 import { LayerMap } from './layer-map.ts';
-import { mapMetric } from './layer-metrics.ts';
+import { type LayerMetric, mapMetric, type ShownLayer } from './layer-metrics.ts';
+import { mapDrawing } from './layer-drawings.ts';
 import { LayersGrid } from './layers-grid.ts';
 import { MatrixView } from './matrix-view.ts';
 import { recurringTable } from './outliers.ts';
@@ -44,7 +48,11 @@ export class LayersBoard {
   private base: InspectLayersResult | undefined;
   private chosenBefore: PanelState['otherChosen'];
   private shown: ShownLayers | undefined;
+  private readonly activations: ActivationsView;
+  private shownActivations: InspectActivationsResult | undefined;
   private mapped: { shown: ShownLayers; key: string } | undefined;
+  private drawn:
+    { maps: { title: string; layers: ShownLayer[] }[]; metric: LayerMetric; scale: ColourScale } | undefined;
   private listed: { shown: ShownLayers; key: string } | undefined;
 
   constructor(
@@ -53,6 +61,9 @@ export class LayersBoard {
     private readonly changed: () => void,
   ) {
     this.comparison = new Comparison(asks, changed);
+    this.activations = new ActivationsView(host, asks, () =>
+      this.choose({ mapMetric: this.base?.teacher === undefined ? 'outputRms' : 'teacherError' }),
+    );
     this.matrix = new MatrixView(asks, host, () => this.open(undefined));
     this.bar = new CheckpointBar({
       onAt: (at) => this.compare({ ...this.choice(), at }),
@@ -70,11 +81,23 @@ export class LayersBoard {
       this.summary,
       this.teacher,
       this.bar.element,
-      element('div', { class: 'layers-tools' }, this.metrics.element, this.metricText),
+      element(
+        'div',
+        { class: 'layers-tools' },
+        this.metrics.element,
+        this.metricText,
+        exportButtons(host, 'the map', ['png', 'svg'], () => this.mapExports()),
+      ),
       element('div', { class: 'maps' }, this.map.element, this.beside.element),
-      element('div', { class: 'layers-tools' }, this.kinds.element),
+      element(
+        'div',
+        { class: 'layers-tools' },
+        this.kinds.element,
+        exportButtons(host, 'the table', ['csv', 'json'], () => this.tableExports()),
+      ),
       this.grid.element,
       this.recurring,
+      this.activations.element,
     );
   }
 
@@ -90,13 +113,17 @@ export class LayersBoard {
     const choice = this.choice();
     const compared = this.comparison.get(base, choice);
     const differences = this.host.ui.differences ?? false;
+    // A checkpoint of the run has no tokenizer: a text goes through the model itself.
+    const activations = compared.result.model === base.model ? this.activations.result(base) : undefined;
     const before = this.shown;
     if (
+      this.shownActivations !== activations ||
       before?.result !== compared.result ||
       before.before !== compared.before ||
       (compared.before !== undefined && before.differences !== differences)
     ) {
-      this.shown = shownLayers(compared, differences);
+      this.shown = shownLayers(compared, differences, activations);
+      this.shownActivations = activations;
     }
     this.bar.update(this.comparison, { model: base.model, models: state.models }, choice, differences);
     setText(this.teacher, base.teacher === undefined ? '' : `Compared with ${baseName(base.teacher)}`);
@@ -150,29 +177,57 @@ export class LayersBoard {
     const key = `${metric.id} ${this.host.ui.matrix ?? ''}`;
     if (this.mapped?.shown === shown && this.mapped.key === key) return;
     this.mapped = { shown, key };
-    setText(this.metricText, `${metric.description}.`);
+    const logarithmic = metric.logarithmic === true && metric.middle === undefined;
+    setText(this.metricText, `${metric.description}.${logarithmic ? ' Colours on a log scale.' : ''}`);
     // One scale along the run, so that colours can be compared from one checkpoint to the next.
-    const results = differences ? [result] : [...this.comparison.seen(), result];
+    const seen = differences ? [] : [...this.comparison.seen()];
     const scale = colourScale(
-      results.flatMap(({ layers }) => layers.map(metric.key)),
-      metric.middle,
+      [shown, ...seen].flatMap(({ layers }) => layers.map(metric.key)),
+      metric,
     );
     const beside =
       before !== undefined && !differences && before.layers.some((layer) => metric.key(layer) !== undefined);
     const { matrix } = this.host.ui;
-    this.map.show(result.layers, metric, scale, {
-      open: matrix,
-      title: beside ? checkpointName(result.model) : undefined,
-    });
-    show(this.beside.element, beside);
-    if (beside) {
-      this.beside.show(before.layers, metric, scale, { open: matrix, title: checkpointName(before.model) });
+    const maps = [
+      { title: checkpointName(result.model), layers: shown.layers },
+      ...(beside ? [{ title: checkpointName(before.model), layers: before.layers }] : []),
+    ];
+    this.drawn = { maps, metric, scale };
+    const [first, second] = maps;
+    if (first !== undefined) {
+      const title = second === undefined ? undefined : first.title;
+      this.map.show(first.layers, metric, scale, { open: matrix, title });
     }
+    show(this.beside.element, second !== undefined);
+    if (second !== undefined) {
+      this.beside.show(second.layers, metric, scale, { open: matrix, title: second.title });
+    }
+  }
+
+  private mapExports(): Exports | undefined {
+    if (this.drawn === undefined || this.shown === undefined) return undefined;
+    const { maps, metric, scale } = this.drawn;
+    return {
+      name: `${checkpointName(this.shown.result.model)}-map-${metric.id}`,
+      drawing: () => mapDrawing(maps, metric, scale, drawingColours()),
+    };
+  }
+
+  /** All matrices and all numbers at full precision, whatever of them the table shows. */
+  private tableExports(): Exports | undefined {
+    const { result } = this.shown ?? {};
+    return (
+      result && {
+        name: `${checkpointName(result.model)}-layers`,
+        csv: () => layersCsv(result),
+        json: () => result,
+      }
+    );
   }
 
   private showTable(shown: ShownLayers): void {
     const { result, columns } = shown;
-    const kinds = projections(result.layers);
+    const kinds = projections(shown.layers);
     const chosen = kinds.includes(this.host.ui.projection ?? '') ? this.host.ui.projection : undefined;
     this.kinds.set(
       [{ value: everyKind, label: 'All matrices' }, ...kinds.map((kind) => ({ value: kind, label: kind }))],
@@ -187,7 +242,7 @@ export class LayersBoard {
       this.recurring.replaceChildren(...(recurring === undefined ? [] : [recurring]));
     }
     this.listed = { shown, key };
-    const layers = result.layers.filter((layer) => chosen === undefined || layer.projection === chosen);
+    const layers = shown.layers.filter((layer) => chosen === undefined || layer.projection === chosen);
     setText(this.summary, layersSummary(layers));
     this.grid.show(columns, layers, sort);
   }

@@ -1,7 +1,7 @@
-import type { LayerStatistics } from '../../server/protocol/inspect.ts';
 import { arrange, element, setAttribute } from '../page/element.ts';
 import type { Sort } from '../page/host.ts';
 import { type LayerColumn, sortLayers } from './layer-columns.ts';
+import type { ShownLayer } from './layer-metrics.ts';
 import { dataGrid, gridCell, gridRow, setGridTracks } from '../toolkit.ts';
 
 /** A model of 80 layers has 560 rows of a dozen custom elements: they are made by so many at a time. */
@@ -19,8 +19,8 @@ export class LayersGrid {
   private columns: LayerColumn[] | undefined;
   private head: HeadCell[] = [];
   private headRow = gridRow(true);
-  private rows = new Map<LayerStatistics, HTMLElement>();
-  private order: LayerStatistics[] = [];
+  private rows = new Map<ShownLayer, HTMLElement>();
+  private order: ShownLayer[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `onOpen` hears of a click on a row, or Enter in it. */
@@ -32,7 +32,7 @@ export class LayersGrid {
   }
 
   /** Shows these layers in this order. */
-  show(columns: LayerColumn[], layers: LayerStatistics[], sort: Sort | undefined): void {
+  show(columns: LayerColumn[], layers: ShownLayer[], sort: Sort | undefined): void {
     if (this.columns !== columns) {
       this.columns = columns;
       this.rows = new Map();
@@ -81,7 +81,7 @@ export class LayersGrid {
     this.headRow.append(...this.head.map(({ cell }) => cell));
   }
 
-  private makeRow(layer: LayerStatistics): HTMLElement {
+  private makeRow(layer: ShownLayer): HTMLElement {
     const row = gridRow(false);
     row.append(
       ...this.head.map(({ column }, i) => {

@@ -3,10 +3,14 @@ import type {
   InspectMatrixResult,
   LayerStatistics,
 } from '../../server/protocol/inspect.ts';
+import { matrixCsv } from '../../server/protocol/matrix-csv.ts';
 import { element, setText, show } from '../page/element.ts';
 import { formatInteger } from '../page/format.ts';
 import type { Host } from '../page/host.ts';
 import { checkbox } from '../toolkit.ts';
+import { drawingColours, exportButtons, type Exports } from './exports.ts';
+import { shortName } from './layer-columns.ts';
+import { chartsDrawing } from './layer-drawings.ts';
 import { layerMetrics } from './layer-metrics.ts';
 import { chartTitles, type MatrixCharts, matrixCharts, spectrumChart } from './matrix-charts.ts';
 import { extremesTable, outliersTable } from './outliers.ts';
@@ -21,7 +25,7 @@ export class MatrixValues {
   readonly element: HTMLElement;
   private readonly figures = element('dl', { class: 'matrix-figures' });
   private readonly charts = new Map(chartNames.map((name) => [name, new ValueChart()]));
-  private readonly spectrum = new ValueChart();
+  private readonly spectrumChart = new ValueChart();
   private readonly spectrumError = element('p', { class: 'note' });
   private readonly tables = element('div', { class: 'matrix-tables' });
   private readonly logarithmic = checkbox('Distributions on log scale', (checked) => {
@@ -29,6 +33,9 @@ export class MatrixValues {
     this.draw();
   });
   private matrix: InspectMatrixResult | undefined;
+  /** With what is known of it against the teacher and another checkpoint. */
+  private layer: LayerStatistics | undefined;
+  private spectrum: number[] | undefined;
   private other: InspectMatrixResult | undefined;
 
   constructor(private readonly host: Host) {
@@ -36,9 +43,14 @@ export class MatrixValues {
       'div',
       {},
       this.figures,
-      element('div', { class: 'layers-tools' }, this.logarithmic.element),
+      element(
+        'div',
+        { class: 'layers-tools' },
+        this.logarithmic.element,
+        exportButtons(host, 'the values of the matrix', ['csv', 'json', 'png', 'svg'], () => this.exports()),
+      ),
       element('div', { class: 'charts' }, ...[...this.charts.values()].map((chart) => chart.element)),
-      this.spectrum.element,
+      this.spectrumChart.element,
       this.spectrumError,
       this.tables,
     );
@@ -46,13 +58,15 @@ export class MatrixValues {
 
   /** A matrix of which only the statistics are known yet; the places of the rest are kept. */
   begin(layer: LayerStatistics, teacher: boolean): void {
+    this.layer = layer;
     this.matrix = undefined;
     this.other = undefined;
     this.showFigures(layer);
     this.tables.replaceChildren();
-    show(this.spectrum.element, teacher);
+    show(this.spectrumChart.element, teacher);
     show(this.spectrumError, false);
-    this.spectrum.show(spectrumTitle, undefined);
+    this.spectrumChart.show(spectrumTitle, undefined);
+    this.spectrum = undefined;
     this.draw();
   }
 
@@ -74,9 +88,36 @@ export class MatrixValues {
 
   /** The teacher's singular values, or why there are none. */
   setSpectrum(spectrum: number[] | undefined, error?: string): void {
-    if (spectrum !== undefined) this.spectrum.show(spectrumTitle, spectrumChart(spectrum));
+    this.spectrum = spectrum;
+    if (spectrum !== undefined) this.spectrumChart.show(spectrumTitle, spectrumChart(spectrum));
     setText(this.spectrumError, error ?? '');
     show(this.spectrumError, error !== undefined);
+  }
+
+  private exports(): Exports | undefined {
+    const { matrix, spectrum } = this;
+    if (matrix === undefined) return undefined;
+    const statistics = this.layer ?? matrix.statistics;
+    const whole = { ...matrix, statistics, ...(spectrum === undefined ? {} : { spectrum }) };
+    const { name } = statistics;
+    return {
+      name: shortName(name),
+      csv: () => matrixCsv(whole),
+      json: () => whole,
+      drawing: () => {
+        const logarithmic = this.host.ui.logValues ?? false;
+        const titles = chartTitles(logarithmic);
+        const charts = matrixCharts(matrix, logarithmic, this.other);
+        return chartsDrawing(
+          shortName(name),
+          [
+            ...chartNames.map((chart) => ({ title: titles[chart], chart: charts[chart] })),
+            ...(spectrum === undefined ? [] : [{ title: spectrumTitle, chart: spectrumChart(spectrum) }]),
+          ],
+          drawingColours(),
+        );
+      },
+    };
   }
 
   private showFigures(layer: LayerStatistics): void {

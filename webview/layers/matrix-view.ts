@@ -5,6 +5,7 @@ import type { Host } from '../page/host.ts';
 import { section } from '../page/section.ts';
 import { button, type Checkbox, checkbox } from '../toolkit.ts';
 import type { Asks } from './asks.ts';
+import { exportButtons } from './exports.ts';
 import { shortName } from './layer-columns.ts';
 import { MatrixValues } from './matrix-values.ts';
 import { SignPicture } from './sign-picture.ts';
@@ -40,8 +41,15 @@ export class MatrixView {
       host.keep({ differingSigns: checked });
       this.showPicture();
     });
+    const saves = exportButtons(
+      host,
+      'the picture of signs',
+      ['png', 'svg'],
+      () => this.shown && { name: `${shortName(this.shown.layer.name)}-signs`, canvas: this.picture.canvas },
+    );
     made.tools.append(
       this.differing.element,
+      saves,
       button('Close', onClose, { description: 'Close: the view of this matrix' }),
     );
     this.picture = new SignPicture(asks);

@@ -1,12 +1,13 @@
-import type { InspectLayersResult, LayerStatistics } from '../../server/protocol/inspect.ts';
+import type { InspectActivationsResult, InspectLayersResult } from '../../server/protocol/inspect.ts';
 import type { Compared } from './comparison.ts';
 import { type LayerColumn, layerColumns } from './layer-columns.ts';
-import { type LayerMetric, layerMetrics } from './layer-metrics.ts';
+import { type LayerMetric, layerMetrics, type ShownLayer } from './layer-metrics.ts';
 
 /** The layers as map and table show them. */
 export interface ShownLayers extends Compared {
   /** Whether the numbers are changes against the other checkpoint. */
   differences: boolean;
+  layers: ShownLayer[];
   metrics: LayerMetric[];
   columns: LayerColumn[];
 }
@@ -14,18 +15,30 @@ export interface ShownLayers extends Compared {
 /** Of the changes in a column this share is marked: the largest. */
 const markedShare = 0.1;
 
-/** The numbers of a result; beside another checkpoint their changes, or the largest of these marked. */
-export function shownLayers({ result, before }: Compared, differences: boolean): ShownLayers {
-  const values = layerMetrics(result.layers);
+/**
+ * The numbers of a result; beside another checkpoint their changes, or the largest of these marked.
+ * @param activations what went through the matrices on a text
+ */
+export function shownLayers(
+  { result, before }: Compared,
+  differences: boolean,
+  activations?: InspectActivationsResult,
+): ShownLayers {
+  const byName = new Map(activations?.matrices.map((matrix) => [matrix.name, matrix]));
+  const layers: ShownLayer[] = result.layers.map((layer) => ({
+    ...layer,
+    activations: byName.get(layer.name),
+  }));
+  const values = layerMetrics(layers);
   if (before === undefined) {
-    return { result, differences: false, metrics: values, columns: layerColumns(result, values) };
+    return { result, differences: false, layers, metrics: values, columns: layerColumns(layers, values) };
   }
   const changes = values.map((metric) => changeOf(metric, before));
   const metrics = differences ? values.map((metric, i) => changes[i] ?? metric) : values;
-  const columns = layerColumns(result, metrics).map((column): LayerColumn => {
+  const columns = layerColumns(layers, metrics).map((column): LayerColumn => {
     const change = changes[values.findIndex((metric) => metric.id === column.id)];
     if (change === undefined) return column;
-    const least = markedFrom(result.layers, change);
+    const least = markedFrom(layers, change);
     return {
       ...column,
       change: (layer) => {
@@ -35,7 +48,7 @@ export function shownLayers({ result, before }: Compared, differences: boolean):
       },
     };
   });
-  return { result, before, differences, metrics, columns };
+  return { result, before, differences, layers, metrics, columns };
 }
 
 /** The change of a metric against the other checkpoint; undefined where that has no such number. */
@@ -57,7 +70,7 @@ function changeOf(metric: LayerMetric, before: InspectLayersResult): LayerMetric
 }
 
 /** The size from which on changes are among the largest. */
-function markedFrom(layers: LayerStatistics[], change: LayerMetric): number {
+function markedFrom(layers: ShownLayer[], change: LayerMetric): number {
   const sizes = layers.map((layer) => Math.abs(change.key(layer) ?? 0)).sort((a, b) => b - a);
   return sizes[Math.max(0, Math.ceil(sizes.length * markedShare) - 1)] ?? Infinity;
 }

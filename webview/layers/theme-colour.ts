@@ -1,4 +1,5 @@
-type Rgb = [red: number, green: number, blue: number];
+/** 0..255 each. */
+export type Rgb = [red: number, green: number, blue: number];
 
 let context: CanvasRenderingContext2D | undefined;
 

@@ -34,6 +34,8 @@ export interface UiState {
   differences?: boolean;
   /** Whether the picture of a matrix shows where its signs differ from the other checkpoint's. */
   differingSigns?: boolean;
+  /** The text that is run through the model for its activations. */
+  activationsText?: string;
   /** The footprint's plan: whether it is open, and what it is asked for. */
   plan?: { open?: boolean } & MemoryPlanParams;
   /** Matrix whose own view is open. */

@@ -9,7 +9,7 @@ describe('a colour scale', () => {
   });
 
   it('goes both ways from a middle, as far on either side', () => {
-    const scale = colourScale([0.4, 0.55], 0.5);
+    const scale = colourScale([0.4, 0.55], { middle: 0.5 });
     expect(scale.low).toBeCloseTo(0.4);
     expect(scale.high).toBeCloseTo(0.6);
     expect(scale.share(0.4)).toBeCloseTo(-1);
@@ -22,13 +22,22 @@ describe('a colour scale', () => {
     expect(scale.share(undefined)).toBeUndefined();
     expect(scale.share(NaN)).toBeUndefined();
     expect(scale.share(2)).toBe(0);
-    expect(colourScale([], 0.5)).toMatchObject({ low: 0.5, high: 0.5 });
-    expect(colourScale([0.5, 0.5], 0.5).share(0.5)).toBe(0);
+    expect(colourScale([], { middle: 0.5 })).toMatchObject({ low: 0.5, high: 0.5 });
+    expect(colourScale([0.5, 0.5], { middle: 0.5 }).share(0.5)).toBe(0);
+  });
+
+  it('goes by the logarithm where that is asked for and all values are over zero', () => {
+    const scale = colourScale([0.1, 1, 10], { logarithmic: true });
+    expect(scale.share(0.1)).toBe(0);
+    expect(scale.share(1)).toBeCloseTo(0.5);
+    expect(scale.share(10)).toBe(1);
+    expect(scale.share(0)).toBe(0);
+    expect(colourScale([0, 10], { logarithmic: true }).share(5)).toBe(0.5);
   });
 
   it('holds values outside of it at its ends', () => {
     expect(colourScale([0, 1]).share(7)).toBe(1);
     expect(colourScale([0, 1]).share(-7)).toBe(0);
-    expect(colourScale([-1, 1], 0).share(-7)).toBe(-1);
+    expect(colourScale([-1, 1], { middle: 0 }).share(-7)).toBe(-1);
   });
 });

@@ -30,7 +30,7 @@ const layers = [
 ];
 const rest = { recurringOutliers: [], cached: false };
 const result: InspectLayersResult = { model: 'm', teacher: 't', layers, ...rest };
-const columns = layerColumns(result);
+const columns = layerColumns(result.layers);
 const names = (sorted: LayerStatistics[]) => sorted.map((one) => one.name.split('.')[2]);
 
 describe('sorting the layers', () => {
@@ -81,7 +81,7 @@ describe('sorting the layers', () => {
 
 describe('the columns', () => {
   it('speak of the teacher only when there was one', () => {
-    const plain = layerColumns({ layers: [layer('model.layers.0.mlp.up_proj')] });
+    const plain = layerColumns([layer('model.layers.0.mlp.up_proj')]);
     expect(plain.map((column) => column.id)).not.toContain('relativeError');
     expect(columns.map((column) => column.id)).toContain('relativeError');
   });

@@ -1,6 +1,8 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
+import { layersCsv } from '../../../server/protocol/layers-csv.ts';
 import type { PanelSnapshot } from '../../../server/protocol/panel.ts';
 import { layers } from './layers-fixture.ts';
 import { llama, teacher } from './models-fixture.ts';
@@ -192,5 +194,62 @@ describe('the map', () => {
     await page.screenshot({ path: join(pictures, 'map-tip-400.png') });
     await cell(page, '3.mlp.up_proj').click();
     await expect.poll(kept).toMatchObject({ matrix: 'model.layers.3.mlp.up_proj' });
+  });
+});
+
+describe('what can be saved', () => {
+  const shown = { ...full, layers: layers(6, true) };
+
+  test('is the table, with every number as the command line writes it', async () => {
+    const { page, posted } = await panel(shown);
+    await page.getByRole('button', { name: 'CSV…: save the table' }).click();
+    await page.getByRole('button', { name: 'JSON…: save the table' }).click();
+    const [csv, json] = (await posted()).filter(({ type }) => type === 'saveText');
+    expect(csv).toEqual({
+      type: 'saveText',
+      name: 'llama-7b-onebit-layers.csv',
+      content: layersCsv(shown.layers),
+    });
+    expect(JSON.parse((json as { content: string }).content)).toEqual(shown.layers);
+  });
+
+  test('is the map, as SVG and as PNG, with the colours that it has on the page', async () => {
+    const { page, posted } = await panel(shown, { theme: 'light' });
+    await page.getByRole('button', { name: 'SVG…: save the map' }).click();
+    await page.getByRole('button', { name: 'PNG…: save the map' }).click();
+    const [svg] = (await posted()).filter(({ type }) => type === 'saveText') as {
+      name: string;
+      content: string;
+    }[];
+    const [png] = (await posted()).filter(({ type }) => type === 'savePicture') as {
+      name: string;
+      content: string;
+    }[];
+    expect([svg?.name, png?.name]).toEqual(
+      ['svg', 'png'].map((ending) => `llama-7b-onebit-map-relativeError.${ending}`),
+    );
+    const onPage = await page.locator('.map-cell').evaluateAll((all) =>
+      all.map((one) => {
+        const [red, green, blue] =
+          getComputedStyle(one)
+            .backgroundColor.match(/[\d.]+/g)
+            ?.map(Number) ?? [];
+        return [red, green, blue].map((part) => Math.round((part ?? NaN) * 255));
+      }),
+    );
+    const saved = [
+      ...(svg?.content ?? '').matchAll(/width="28" height="20" fill="rgb\((\d+), (\d+), (\d+)\)"/g),
+    ].map(([, ...parts]) => parts.map(Number));
+    expect(saved).toHaveLength(42);
+    saved.forEach((colour, i) =>
+      colour.forEach((part, j) => expect(Math.abs(part - (onPage[i]?.[j] ?? NaN))).toBeLessThanOrEqual(1)),
+    );
+    const file = Buffer.from(png?.content ?? '', 'base64');
+    expect(file.subarray(1, 4).toString()).toBe('PNG');
+    writeFileSync(join(pictures, 'saved-map.png'), file);
+    writeFileSync(join(pictures, 'saved-map.svg'), svg?.content ?? '');
+    // The same picture: what the browser makes of the SVG is as large as the PNG at two pixels a unit.
+    const [, width, height] = /<svg [^>]*width="(\d+)" height="(\d+)"/.exec(svg?.content ?? '') ?? [];
+    expect([file.readUInt32BE(16), file.readUInt32BE(20)]).toEqual([2 * Number(width), 2 * Number(height)]);
   });
 });

@@ -1,9 +1,11 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { inspectLayers } from '../../../server/inspect/layers.ts';
 import { inspectMatrix } from '../../../server/inspect/matrix.ts';
 import type { InspectMatrixResult } from '../../../server/protocol/inspect.ts';
+import { matrixCsv } from '../../../server/protocol/matrix-csv.ts';
 import type { PanelSnapshot } from '../../../server/protocol/panel.ts';
 import { starterStudent, starterTeacher } from '../harness/places.ts';
 import { answerAsks } from './answer-asks.ts';
@@ -122,6 +124,37 @@ describe('a matrix', () => {
     const figures = page.locator('.matrix-figures');
     expect(await figures.innerText()).toContain(`Error\n${four(matrix.statistics.teacher?.relativeError)}`);
     expect(await figures.innerText()).toContain(`Cosine\n${four(matrix.statistics.teacher?.cosine)}`);
+  });
+
+  test('can be saved: values as CSV and JSON, charts as SVG and PNG, the picture of the signs', async () => {
+    const { page, posted } = await show();
+    await expect.poll(() => said(page, 'Singular values')).toContain('σ₁');
+    for (const kind of ['CSV', 'JSON', 'SVG', 'PNG']) {
+      await page.getByRole('button', { name: `${kind}…: save the values of the matrix` }).click();
+    }
+    for (const kind of ['SVG', 'PNG']) {
+      await page.getByRole('button', { name: `${kind}…: save the picture of signs` }).click();
+    }
+    const saved = new Map(
+      (await posted()).flatMap((message) =>
+        message.type === 'saveText' || message.type === 'savePicture'
+          ? [[message.name, message.content]]
+          : [],
+      ),
+    );
+    const stem = 'layers.1.mlp.down_proj';
+    expect([...saved.keys()]).toEqual([
+      ...['csv', 'json', 'svg', 'png'].map((ending) => `${stem}.${ending}`),
+      ...['svg', 'png'].map((ending) => `${stem}-signs.${ending}`),
+    ]);
+    expect(saved.get(`${stem}.csv`)).toBe(matrixCsv(matrix));
+    expect(JSON.parse(saved.get(`${stem}.json`) ?? '')).toEqual(matrix);
+    expect(saved.get(`${stem}.svg`)?.match(/<path /g)).toHaveLength(7);
+    for (const name of [stem, `${stem}-signs`]) {
+      const file = Buffer.from(saved.get(`${name}.png`) ?? '', 'base64');
+      expect(file.subarray(1, 4).toString()).toBe('PNG');
+      writeFileSync(join(pictures, `saved-${name}.png`), file);
+    }
   });
 
   test('says when it cannot be read', async () => {
