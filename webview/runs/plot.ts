@@ -2,6 +2,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { CurveKind } from './curves.ts';
+import { denseLine, isDense } from './dense-line.ts';
 import { indexAtOrAfter, type RunCurves } from './run-curves.ts';
 import { smooth, thinLines, type Line } from './thin-curves.ts';
 import { formatInteger } from '../page/format.ts';
@@ -191,7 +192,7 @@ export class Plot {
     return [steps, ...drawn];
   }
 
-  /** Dashes are for lines that can be followed: on a dense one they are not seen, and are slow to draw. */
+  /** Dashes are for lines that can be followed: a dense one is an area. */
   private dashed(values: (number | null)[][]): void {
     const { kinds } = this.options;
     this.plot.current?.series.slice(1).forEach((series, i) => {
@@ -250,15 +251,17 @@ export class Plot {
         ...this.runs.flatMap((_, run) =>
           kinds.map((kind): uPlot.Series => {
             const colour = theme(kind.colour, text);
+            // A run beside the chosen one is paler and thicker.
+            const width = run === 0 ? 1.5 : 3;
             const rare = kind.scale === 'perplexity' || kind.scale === 'signFlips';
             return {
               label: kind.label,
               scale: kind.scale,
-              // A run beside the chosen one is paler and thicker.
               stroke: colour,
               alpha: run === 0 ? 1 : 0.45,
-              width: run === 0 ? 1.5 : 3,
+              width,
               dash: kind.dash,
+              paths: denseLine(colour, width),
               // Where there are fewer points than pixels, most places have none.
               spanGaps: true,
               // One step alone makes no line.
@@ -295,13 +298,6 @@ export class Plot {
     this.setRange([plot.posToVal(left, 'x'), plot.posToVal(left + width, 'x')]);
     plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   }
-}
-
-/** Whether there is something in most places. */
-function isDense(values: ArrayLike<number | null | undefined>): boolean {
-  let filled = 0;
-  for (let i = 0; i < values.length; i++) if (values[i] !== null && values[i] !== undefined) filled++;
-  return filled > values.length / 2;
 }
 
 /** Axis labels: no more digits than the value needs. */

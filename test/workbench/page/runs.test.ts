@@ -131,7 +131,7 @@ describe('a run of 100,000 steps', () => {
   const column = (scale: number) =>
     base64(Float32Array.from(steps, (step) => scale * (2 + Math.cos(step / 900) + Math.sin(step * 78.233))));
   const perplexity = base64(Float32Array.from(steps, (step) => (step % 500 === 0 ? 20 + step / 1e4 : NaN)));
-  const curves: ToPanel = {
+  const curves: Extract<ToPanel, { type: 'curves' }> = {
     type: 'curves',
     id: distilling.id,
     from: 0,
@@ -187,6 +187,36 @@ describe('a run of 100,000 steps', () => {
     expect(await looks()).not.toBe(whole);
     await page.getByRole('button', { name: 'Show All' }).last().click();
     await expect.poll(looks).toBe(whole);
+  });
+
+  test('is an area from the smallest to the largest value of each place, and shows the one peak', async () => {
+    const loss = base64(
+      Float32Array.from(steps, (step) => (step === 43_210 ? 9 : 2 + Math.sin(step * 78.233))),
+    );
+    const { page, send } = await panel(full);
+    await send({ ...curves, curves: { ...curves.curves, columns: { loss } } });
+    const columns = () =>
+      page.locator('.curve-plot canvas').evaluate((canvas: HTMLCanvasElement) => {
+        const { width, height } = canvas;
+        const { data } = canvas.getContext('2d')?.getImageData(0, 0, width, height) ?? { data: [] };
+        // --vscode-charts-blue of the dark theme is #57a3f8; axes and their figures are grey.
+        const isBlue = (x: number, y: number) => {
+          const [red = 0, , blue = 0] = data.slice(4 * (y * width + x), 4 * (y * width + x) + 3);
+          return blue - red > 60;
+        };
+        const rows = Array.from({ length: height }, (_, y) => y);
+        return Array.from({ length: width }, (_, x) => rows.filter((y) => isBlue(x, y)))
+          .map((blue, x) => ({ x, top: blue[0] ?? -1, bottom: blue.at(-1) ?? -1, blue: blue.length }))
+          .filter(({ blue }) => blue > 10);
+      });
+    await expect.poll(async () => (await columns()).length).toBeGreaterThan(500);
+    const drawn = await columns();
+    const [first, last] = [drawn[0]?.x ?? 0, drawn.at(-1)?.x ?? 0];
+    const peak = drawn.reduce((a, b) => (b.top < a.top ? b : a));
+    expect((peak.x - first) / (last - first)).toBeCloseTo(0.432, 2);
+    expect(drawn.filter(({ top }) => top < peak.top + 50).length).toBeLessThan(6);
+    // Filled all through; the edges are blended with the background.
+    for (const { top, bottom, blue } of drawn) expect(blue).toBeGreaterThan(0.9 * (bottom - top));
   });
 
   test('is exported as picture and figures', async () => {
