@@ -12,6 +12,7 @@ import { registerCommands } from './commands/register.ts';
 import { CompletionActivity } from './completion/activity.ts';
 import { CompletionSwitches } from './completion/completion-switches.ts';
 import { completedSchemes } from './completion/context/watch-documents.ts';
+import { FilesLeftOut } from './completion/files-left-out.ts';
 import { OneBitInlineProvider } from './completion/inline-provider.ts';
 import { OneBitPanel } from './panel/panel.ts';
 import { ModelLoader } from './server-link/model-loader.ts';
@@ -45,7 +46,8 @@ export function activate(context: vscode.ExtensionContext): void {
   });
   const activity = new CompletionActivity();
   const jobs = new JobFollower(link, watch, context.workspaceState, log);
-  const switches = new CompletionSwitches(context.workspaceState);
+  const filesLeftOut = new FilesLeftOut(context.globalStorageUri.fsPath, (message) => log.warn(message));
+  const switches = new CompletionSwitches(filesLeftOut);
   const completions = new OneBitInlineProvider(link, watch, models, switches, activity, log);
   const chat = new OneBitChatProvider(link, watch, models, context.globalState, log);
   const showLayers = (model: string): void => OneBitPanel.showLayers(context, shared, folders, model);
@@ -55,6 +57,8 @@ export function activate(context: vscode.ExtensionContext): void {
     log,
     watch,
     jobs,
+    filesLeftOut,
+    switches,
     completions,
     chat,
     vscode.lm.registerLanguageModelChatProvider(chatVendor, chat),

@@ -67,7 +67,7 @@ function activeDocument(): vscode.TextDocument | undefined {
 }
 
 /** @throws bad-request where no editor is open */
-async function forActive(work: (document: vscode.TextDocument) => Promise<void>): Promise<void> {
+async function forActive(work: (document: vscode.TextDocument) => Promise<void> | void): Promise<void> {
   const document = activeDocument();
   if (document === undefined) throw new OneBitError('bad-request', 'Open a file first.');
   await work(document);

@@ -1,21 +1,32 @@
 import * as vscode from 'vscode';
 import type { Ending } from '../panel/panel-link.ts';
 import { completesLanguage, section } from '../settings.ts';
+import type { FilesLeftOut } from './files-left-out.ts';
 
 /** What has switched completions off for a document. */
 export type Off = 'everywhere' | 'language' | 'file';
 
-const storageKey = 'completionsOffInFiles';
-const filesKept = 500;
+const settings = ['completion.enabled', 'completion.languages'].map((name) => `${section}.${name}`);
 
 /**
- * Where completions are on: everywhere or not, by language (both are settings), and by file, which is kept with the
- * workspace.
+ * Where completions are on: everywhere or not, by language (both are settings), and by file. Any window may switch;
+ * all others follow.
  */
-export class CompletionSwitches {
+export class CompletionSwitches implements vscode.Disposable {
   private readonly listeners = new Set<() => void>();
+  private readonly endings: vscode.Disposable;
 
-  constructor(private readonly storage: vscode.Memento) {}
+  constructor(private readonly files: FilesLeftOut) {
+    const changed = (): void => {
+      for (const listener of [...this.listeners]) listener();
+    };
+    this.endings = vscode.Disposable.from(
+      files.onDidChange(changed),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (settings.some((name) => event.affectsConfiguration(name))) changed();
+      }),
+    );
+  }
 
   /** Why there are no completions in a document, or, without one, at all; undefined where they are on. */
   off(document: vscode.TextDocument | undefined): Off | undefined {
@@ -26,7 +37,7 @@ export class CompletionSwitches {
     const { languageId, uri } = document;
     const listed = completesLanguage(here.get<string[]>('completion.languages', ['*']), languageId);
     if (!listed || !here.get('completion.enabled', true)) return 'language';
-    return this.files().includes(uri.toString()) ? 'file' : undefined;
+    return this.files.has(uri.toString()) ? 'file' : undefined;
   }
 
   onDidChange(listener: () => void): Ending {
@@ -37,7 +48,7 @@ export class CompletionSwitches {
   /** Turns completions on where they are off, by whatever has switched them off here; otherwise off everywhere. */
   async toggle(document: vscode.TextDocument | undefined): Promise<void> {
     const off = this.off(document);
-    if (off === 'file' && document !== undefined) await this.toggleFile(document);
+    if (off === 'file' && document !== undefined) this.toggleFile(document);
     else if (off === 'language' && document !== undefined) await this.toggleLanguage(document);
     else await write('completion.enabled', off === 'everywhere');
   }
@@ -54,17 +65,14 @@ export class CompletionSwitches {
     await write('completion.enabled', !configuration.get('completion.enabled', true), scope);
   }
 
-  async toggleFile(document: vscode.TextDocument): Promise<void> {
-    const file = document.uri.toString();
-    const files = this.files();
-    const others = files.filter((each) => each !== file);
-    const kept = others.length < files.length ? others : [...files, file].slice(-filesKept);
-    await this.storage.update(storageKey, kept);
-    for (const listener of [...this.listeners]) listener();
+  /** On the disk when it returns, whatever becomes of the window next. */
+  toggleFile(document: vscode.TextDocument): void {
+    this.files.toggle(document.uri.toString());
   }
 
-  private files(): readonly string[] {
-    return this.storage.get<string[]>(storageKey, []);
+  dispose(): void {
+    this.endings.dispose();
+    this.listeners.clear();
   }
 }
 

@@ -54,7 +54,7 @@ export class OneBitInlineProvider implements vscode.InlineCompletionItemProvider
       if (now !== undefined && model !== undefined && now !== model) this.completer.forget();
       model = now ?? model;
     });
-    const switching = this.switches.onDidChange(() => this.completer.cancel());
+    const switching = this.switches.onDidChange(() => this.switched());
     this.endings = vscode.Disposable.from(
       watching,
       switching,
@@ -113,6 +113,14 @@ export class OneBitInlineProvider implements vscode.InlineCompletionItemProvider
 
   private read(document: vscode.TextDocument, position: vscode.Position): Cursor {
     return readCursor(document, position, this.contextLength);
+  }
+
+  /** Nothing runs on, and nothing stays on the screen, where completions have been switched off in any window. */
+  private switched(): void {
+    const document = vscode.window.activeTextEditor?.document;
+    if (this.switches.off(document) === undefined) return;
+    this.completer.cancel();
+    void vscode.commands.executeCommand('editor.action.inlineSuggest.hide');
   }
 
   private async ready(asked: boolean): Promise<void> {

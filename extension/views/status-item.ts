@@ -4,7 +4,6 @@ import type { Ending } from '../panel/panel-link.ts';
 import type { ServerLink } from '../server-link/server-link.ts';
 import type { ServerWatch } from '../server-link/server-watch.ts';
 import type { CompletionSwitches } from '../completion/completion-switches.ts';
-import { section } from '../settings.ts';
 import { statusView } from './status-state.ts';
 
 const links = [
@@ -43,9 +42,6 @@ export class StatusItem implements vscode.Disposable {
       activity.onDidChange(update),
       switches.onDidChange(update),
       vscode.window.onDidChangeActiveTextEditor(update),
-      vscode.workspace.onDidChangeConfiguration((event) => {
-        if (event.affectsConfiguration(section)) update();
-      }),
     ];
     update();
     this.item.show();
