@@ -173,7 +173,9 @@ export class PairMerger {
       consider(previous[at] as number);
       consider(at);
     }
-    return current.filter((symbol) => symbol !== gone);
+    let length = 0;
+    for (let i = 0; i < n; i++) if (current[i] !== gone) current[length++] = current[i] as number;
+    return current.subarray(0, length);
   }
 
   #mayMeet(left: number, right: number): boolean {

@@ -126,7 +126,11 @@ export class WordEncoder {
         for (let i = 0; i < written; i++) this.#short[i] = this.#first[this.#bytes[i] as number] as number;
         return this.#short.subarray(0, written);
       }
-      return Int32Array.from(this.#encoder.encode(word), (byte) => this.#first[byte] as number);
+      // `Int32Array.from` would take half a second for the longest texts: it walks an iterator.
+      const bytes = this.#encoder.encode(word);
+      const symbols = new Int32Array(bytes.length);
+      for (let i = 0; i < bytes.length; i++) symbols[i] = this.#first[bytes[i] as number] as number;
+      return symbols;
     }
     const symbols = new Int32Array(word.length);
     let length = 0;

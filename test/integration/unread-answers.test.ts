@@ -93,3 +93,31 @@ it('lets HTTP clients go that ask for much and never read', async () => {
   for (const socket of sockets) socket.destroy();
   expect((await client.complete({ prefix: 'a', maxTokens: 2 })).timings.completionTokens).toBe(2);
 });
+
+it('serves others between the parts of a long answer, and gives it whole', async () => {
+  const body = JSON.stringify({ content: long, with_pieces: true });
+  const socket = await open('POST /tokenize HTTP/1.1');
+  socket.write(
+    `Connection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  const parts: Buffer[] = [];
+  const closed = once(socket, 'close');
+  let pauses = 0;
+  for await (const part of socket as AsyncIterable<Buffer>) {
+    parts.push(part);
+    // Now and then others have their turn; more of the answer is waiting than any buffer on the way holds.
+    if (parts.length % 40 !== 1 || pauses === 3) continue;
+    pauses++;
+    expect(await askHealth(server.file)).toBeDefined();
+    expect((await client.complete({ prefix: 'a', maxTokens: 2 })).timings.completionTokens).toBe(2);
+  }
+  await closed;
+  expect(pauses).toBe(3);
+  const text = Buffer.concat(parts).toString();
+  expect(text).toMatch(/^HTTP\/1.1 200 OK/);
+  const chunked = text.slice(text.indexOf('\r\n\r\n') + 4);
+  const json = chunked.replaceAll(/(?:^|\r\n)[0-9a-f]+\r\n/g, '').replace(/\r\n$/, '');
+  const { tokens } = JSON.parse(json) as { tokens: { id: number; piece: string }[] };
+  expect(tokens).toHaveLength(1_000_000);
+  expect(tokens.every(({ piece }) => piece === 'a')).toBe(true);
+});
