@@ -46,6 +46,14 @@ const label = (page: Page, map = 0) =>
     .getByRole('gridcell', { name: /layers\.1\.mlp\.down_proj:/ })
     .getAttribute('aria-label');
 
+/** The changing matrix's cell under a head of the table. */
+async function inTable(page: Page, head: string): Promise<string | undefined> {
+  const rows = page.locator('.layers-scroll vscode-data-grid-row');
+  const heads = await rows.first().locator('vscode-data-grid-cell').allTextContents();
+  const row = rows.filter({ hasText: 'layers.1.mlp.down_proj' }).locator('vscode-data-grid-cell');
+  return (await row.allTextContents())[heads.indexOf(head)];
+}
+
 describe('a model of a training run', () => {
   test('has a slider over the checkpoints, from the start to the model itself', async () => {
     const { page, kept } = await show();
@@ -62,6 +70,7 @@ describe('a model of a training run', () => {
       await page.keyboard.press(key);
       await expect.poll(() => stop(page)).toBe(text);
       await expect.poll(() => label(page)).toContain(`Sign flips ${flips}`);
+      await expect.poll(() => inTable(page, 'Sign flips')).toBe(flips);
     }
     // Compared with itself there is nothing to compare.
     await page.keyboard.press('Home');
