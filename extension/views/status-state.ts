@@ -1,4 +1,4 @@
-import type { Job } from '../../server/protocol/job.ts';
+import { shareDone, type Job } from '../../server/protocol/job.ts';
 import type { ModelStatus } from '../../server/protocol/model.ts';
 import type { LinkState } from '../panel/panel-link.ts';
 
@@ -45,11 +45,10 @@ export function formatDuration(seconds: number): string {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** 0..100, or undefined before the first report. */
+/** 0..100, or undefined before the job's main work. */
 export function jobPercent(job: Job): number | undefined {
-  const progress = job.progress;
-  if (progress === undefined || progress.total <= 0) return undefined;
-  return Math.max(0, Math.min(100, Math.floor((100 * progress.done) / progress.total)));
+  const share = shareDone(job);
+  return share === undefined ? undefined : Math.floor(100 * share);
 }
 
 export function jobTitle(job: Job): string {

@@ -103,5 +103,18 @@ export const jobSchema = z.object({
 });
 export type Job = z.infer<typeof jobSchema>;
 
+/** What a job is for; what comes before it (reading data, the teacher's perplexity …) is told, and counts nothing. */
+const mainPhases: Partial<Record<JobSpec['kind'], string>> = { quantize: 'SVID', distill: 'distill' };
+
+/**
+ * Share done of a job, 0 … 1. Every phase counts from nothing to all of it, so only the main one is a share of the
+ * job. undefined while it prepares, where the total is unknown, and for an evaluation, which measures one thing after another.
+ */
+export function shareDone({ spec, progress }: Job): number | undefined {
+  if (progress === undefined || progress.total <= 0) return undefined;
+  if (progress.phase !== mainPhases[spec.kind]) return undefined;
+  return Math.min(1, Math.max(0, progress.done / progress.total));
+}
+
 export const jobProgressSchema = z.object({ job: jobSchema, metrics: z.array(metricSchema) });
 export type JobProgress = z.infer<typeof jobProgressSchema>;

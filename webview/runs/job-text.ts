@@ -30,13 +30,6 @@ export function jobTarget({ spec }: Job): string {
   return `→ ${output === undefined ? 'report' : baseName(output)}`;
 }
 
-/** Share done of a running job, 0..1; undefined while unknown. */
-export function jobShare(job: Job): number | undefined {
-  const progress = job.progress;
-  if (progress === undefined || progress.total <= 0) return undefined;
-  return Math.min(1, Math.max(0, progress.done / progress.total));
-}
-
 /** What the job does now, or how it ended: `Step 320 of 1,000 · 3 min 20 s left`. */
 export function jobStatusText(job: Job): string {
   const progress = job.progress;

@@ -1,8 +1,8 @@
-import { outputOf, type Job } from '../../server/protocol/job.ts';
+import { outputOf, shareDone, type Job } from '../../server/protocol/job.ts';
 import { arrange, element, setAttribute, setText, show } from '../page/element.ts';
 import { formatPercent } from '../page/format.ts';
 import type { Host } from '../page/host.ts';
-import { jobShare, jobStateText, jobStatusText, jobTarget, jobTitle } from './job-text.ts';
+import { jobStateText, jobStatusText, jobTarget, jobTitle } from './job-text.ts';
 import { curveJob, isActive, orderJobs, type PanelState } from '../page/panel-state.ts';
 import { notice, section } from '../page/section.ts';
 import { button, progressRing } from '../toolkit.ts';
@@ -156,7 +156,7 @@ export class JobsView {
     setAttribute(card.target, 'title', outputOf(job.spec));
     setText(card.state, jobStateText[job.state]);
     setText(card.status, jobStatusText(job));
-    const share = jobShare(job);
+    const share = shareDone(job);
     const running = job.state === 'running';
     show(card.track, isActive(job));
     show(card.percent, running && share !== undefined);

@@ -80,6 +80,21 @@ describe('the status bar item', () => {
     ['$(warning) OneBit: error', { completionError: 'queue full' }],
   ])('%s', (text, change) => expect(textOf(change)).toBe(text));
 
+  test.each<[string, Job['progress']]>([
+    ['the memory it needs', { phase: 'memory', done: 1e9, total: 4e9, unit: 'bytes' }],
+    ['data that is read', { phase: 'read data', done: 3, total: 3, unit: 'files' }],
+    ['a start that is made', { phase: 'SVID', done: 42, total: 42, unit: 'tensors' }],
+    ['a teacher that is measured', { phase: 'perplexity', done: 7, total: 7, unit: 'windows' }],
+  ])('%s is no share of a distillation', (_, progress) =>
+    expect(textOf({ jobs: [{ ...running, progress }] })).toBe('$(sync~spin) OneBit: distilling'),
+  );
+
+  test('a quantization is done with its last tensor', () => {
+    const progress = { phase: 'SVID', done: 41, total: 42, unit: 'tensors' as const };
+    const spec = { kind: 'quantize' as const, model: '/m/teacher', output: '/m/teacher-svid' };
+    expect(textOf({ jobs: [{ ...running, spec, progress }] })).toBe('$(sync~spin) OneBit: quantizing 97%');
+  });
+
   test('a job that is not running does not show', () =>
     expect(textOf({ jobs: [{ ...running, state: 'done' }] })).toBe('$(symbol-boolean) OneBit'));
 

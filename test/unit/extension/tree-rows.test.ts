@@ -48,7 +48,7 @@ describe('jobs', () => {
 
   test('come newest first, with what can be done with them', () => {
     const rows = jobRows([
-      job('a', 1, { state: 'running', progress: { phase: 'svid', done: 1, total: 4, unit: 'tensors' } }),
+      job('a', 1, { state: 'running', progress: { phase: 'SVID', done: 1, total: 4, unit: 'tensors' } }),
       job('b', 2, { state: 'cancelled' }),
       job('c', 3, { spec: evaluation }),
       job('d', 4, { state: 'failed', error: { code: 'bad-file', message: 'No header.' } }),
@@ -59,11 +59,11 @@ describe('jobs', () => {
     ]);
     expect(rows.map(({ label }) => label)).toContain('Compare with teacher');
     expect(rows[1]?.tooltip).toContain('No header.');
-    expect(rows[4]).toMatchObject({ label: 'Quantize teacher', description: '25%, svid 1 of 4 tensors' });
+    expect(rows[4]).toMatchObject({ label: 'Quantize teacher', description: '25%, SVID 1 of 4 tensors' });
     expect(rows[0]?.description).toBe('waiting for another job');
     const progress = { phase: 'memory', done: 1e9, total: 4e9, unit: 'bytes' as const };
     expect(jobRows([job('f', 6, { state: 'running', progress })])[0]?.description).toBe(
-      '25%, memory 1 GB of 4 GB',
+      'memory 1 GB of 4 GB',
     );
   });
 });

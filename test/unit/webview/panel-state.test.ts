@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Job, Metric } from '../../../server/protocol/job.ts';
 import { curveSummary, lastValue, presentKinds, valueAt } from '../../../webview/runs/curves.ts';
 import { curvesOf } from '../../../webview/runs/run-curves.ts';
-import { jobShare, jobStatusText, jobTitle } from '../../../webview/runs/job-text.ts';
+import { jobStatusText, jobTitle } from '../../../webview/runs/job-text.ts';
 import {
   appendMetrics,
   curveJob,
@@ -110,10 +110,6 @@ describe('jobs', () => {
     });
     expect(jobTitle(running)).toBe('Quantize llama');
     expect(jobStatusText(running)).toBe('Distill · 320 of 1,000 steps · 3 min 20 s left');
-    expect(jobShare(running)).toBe(0.32);
-    expect(
-      jobShare(job('a', { progress: { phase: 'x', done: 1, total: 0, unit: 'steps' } })),
-    ).toBeUndefined();
     expect(
       jobStatusText(job('a', { started: '2026-01-01T00:00:00.000Z', ended: '2026-01-01T00:04:12.000Z' })),
     ).toBe('Took 4 min 12 s');
