@@ -7,6 +7,8 @@ export default defineConfig({
     include: ['page/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // A deadline only to fail at last: the machine may be busy with something else.
+    expect: { poll: { timeout: 30_000 } },
     fileParallelism: false,
   },
 });
