@@ -1,6 +1,8 @@
 import * as vscode from 'vscode';
 import { OneBitError } from '../../server/protocol/error.ts';
+import { chooseJobFolder } from '../views/choose-job-folder.ts';
 import type { TreeRow } from '../views/tree-rows.ts';
+import { startAgain } from './start-again.ts';
 import type { WindowParts } from './window-parts.ts';
 
 /** A view's menus pass the row; the palette and the walkthrough pass nothing. */
@@ -28,7 +30,12 @@ export async function cancelJob(parts: WindowParts, row: TreeRow | undefined): P
 /** Starts a job that stopped once more; a distillation goes on from its last checkpoint. */
 export async function resumeJob(parts: WindowParts, row: TreeRow | undefined): Promise<void> {
   const job = row && parts.watch.job(row.id);
-  if (job !== undefined) parts.jobs.follow(await parts.link.request('job/start', job.spec));
+  if (job === undefined) return;
+  const started = await startAgain(
+    () => parts.link.request('job/start', job.spec),
+    (refusal) => chooseJobFolder(parts.folders, refusal),
+  );
+  parts.jobs.follow(started);
 }
 
 const beginning = [

@@ -7,6 +7,7 @@ import { withReading, type MemoryReading } from '../../server/protocol/memory-re
 import type { ServerMemory } from '../../server/protocol/methods.ts';
 import type { ModelStatus } from '../../server/protocol/model.ts';
 import type { FromPanel, Inspecting, PanelSnapshot, ToPanel } from '../../server/protocol/panel.ts';
+import { startAgain } from '../commands/start-again.ts';
 import { LayersAsks } from './layers-asks.ts';
 import type { Ending, PanelLink } from './panel-link.ts';
 import { thinMetrics } from './thin-metrics.ts';
@@ -25,6 +26,8 @@ export interface PanelActions {
   chooseTeacher(): Promise<string | undefined>;
   /** Asks for the folder of a 1-bit checkpoint; undefined when the user gave up. */
   chooseOther(): Promise<string | undefined>;
+  /** Says why a job was refused and opens the folder that its user picks; false when the user gave up. */
+  chooseJobFolder(this: void, refusal: string): Promise<boolean>;
   /** Asks where to and writes it. @param file its content in base64 */
   save(file: { name: string; content: string }): Promise<void>;
   showError(message: string): void;
@@ -105,8 +108,10 @@ export class PanelSession {
         return this.run(this.link.request('job/cancel', { id: message.id }));
       case 'resumeJob': {
         const job = this.jobs.get(message.id);
-        if (job !== undefined) this.run(this.link.request('job/start', job.spec));
-        return;
+        if (job === undefined) return;
+        return this.run(
+          startAgain(() => this.link.request('job/start', job.spec), this.actions.chooseJobFolder),
+        );
       }
       case 'curves':
         return this.run(this.sendCurves(message.id));

@@ -6,6 +6,7 @@ import { panelHtml } from './panel-html.ts';
 import type { OpenFolders } from '../server-link/open-folders.ts';
 import type { PanelLink } from './panel-link.ts';
 import { type PanelActions, PanelSession } from './panel-session.ts';
+import { chooseJobFolder } from '../views/choose-job-folder.ts';
 import { openFolder } from '../views/open-folder.ts';
 import { showReport } from '../views/show-report.ts';
 
@@ -103,6 +104,7 @@ const actionsWith = (folders: OpenFolders): PanelActions => ({
   showLog: command('onebit.showLog'),
   openFolder,
   chooseTeacher: () => chooseFolder(folders, 'Folder of the full-precision teacher'),
+  chooseJobFolder: (refusal) => chooseJobFolder(folders, refusal),
   chooseOther: () => chooseFolder(folders, 'Folder of the other 1-bit checkpoint'),
   save: async ({ name, content }) => {
     // TensorBoard wants its file in a folder of the run's name.

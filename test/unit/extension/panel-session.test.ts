@@ -98,6 +98,7 @@ function open(link = new ScriptedLink(), actions: Partial<PanelActions> = {}) {
     openFolder() {},
     save: () => Promise.resolve(),
     chooseTeacher: () => Promise.resolve(undefined),
+    chooseJobFolder: () => Promise.resolve(false),
     chooseOther: () => Promise.resolve(undefined),
     showError: (message) => errors.push(message),
     ...actions,
