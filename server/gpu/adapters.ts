@@ -18,6 +18,8 @@ export interface GpuAdapterInfo {
   /** `software` runs on the CPU (SwiftShader, lavapipe, WARP); `integrated` shares the machine's memory. */
   kind: 'discrete' | 'integrated' | 'software';
   features: OptionalFeature[];
+  /** Whether shaders have an instruction for the products of four bytes and their sum. */
+  integerDot: boolean;
   /** Lanes of a subgroup, smallest and largest; undefined without the feature. */
   subgroupSizes?: [number, number];
   limits: { maxBufferSize: number; maxStorageBufferBindingSize: number };
@@ -92,7 +94,10 @@ export async function openAdapters(): Promise<ChosenAdapter[]> {
     const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
     if (adapter === null) continue;
     const kind = adapterKind(name, adapter.info, strongest, thriftiest);
-    found.push({ adapter, info: await describe(name, backend, kind, adapter) });
+    // Metal has none: there Dawn puts a dozen instructions in its place.
+    const integerDot =
+      backend !== 'metal' && instance.wgslLanguageFeatures.has('packed_4x8_integer_dot_product');
+    found.push({ adapter, info: { ...(await describe(name, backend, kind, adapter)), integerDot } });
   }
   const order = ['discrete', 'integrated', 'software'];
   return found.sort((a, b) => order.indexOf(a.info.kind) - order.indexOf(b.info.kind));
@@ -141,7 +146,7 @@ async function describe(
   backend: GpuAdapterInfo['backend'],
   kind: GpuAdapterInfo['kind'],
   { info, features, limits }: GPUAdapter,
-): Promise<GpuAdapterInfo> {
+): Promise<Omit<GpuAdapterInfo, 'integerDot'>> {
   return {
     name,
     vendor: info.vendor,

@@ -10,6 +10,7 @@ export async function runDispatch(
   dispatch: Dispatch,
   contents: Record<string, Float32Array | Uint32Array>,
   rows: number,
+  positions?: number,
 ): Promise<(name: string) => Uint8Array> {
   const { device, ledger } = gpu;
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
@@ -29,7 +30,7 @@ export async function runDispatch(
     const program = await CompiledProgram.compile([dispatch], cache);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    program.encode(pass, rows);
+    program.encode(pass, rows, positions);
     pass.end();
     const reads = new Map<string, GPUBuffer>();
     for (const [name, buffer] of buffers) {

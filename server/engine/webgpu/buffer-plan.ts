@@ -14,10 +14,14 @@ export const maxTop = mostTop;
 /** Tokens of a block in the search for the most likely ones. */
 export const topBlockTokens = 1024;
 
-/** Parts that decoding rows' attention is cut into over a long context. */
-export const attentionChunks = 8;
-/** Positions from which that pays for its second dispatch: a workgroup's worth for each part. */
-export const splitPositions = 1024;
+/** Positions beyond which decoding rows' attention is cut into parts, which pays for its second dispatch. */
+export const splitPositions = 256;
+
+/** The parts of attention over a whole context: at most 32, each of so many positions. */
+export function attentionChunks(contextLength: number): { positions: number; most: number } {
+  const positions = 64 * Math.ceil(contextLength / (32 * 64));
+  return { positions, most: Math.ceil(contextLength / positions) };
+}
 
 export interface GpuEngineShape {
   config: ModelConfig;
@@ -160,7 +164,8 @@ export function planBuffers(shape: GpuEngineShape, limit = bindingLimit): Planne
   scratch('queries', 4 * heads * headDim);
   scratch('raw', 4 * Math.max((heads + 2 * kvHeads) * headDim, hiddenSize, 2 * intermediateSize));
   if (splitsAttention(shape)) {
-    scratch('attendedParts', heads * attentionChunks * (8 + 4 * headDim), 'scratch', maxDecodeRows);
+    const { most } = attentionChunks(contextLength);
+    scratch('attendedParts', heads * most * (8 + 4 * headDim), 'scratch', maxDecodeRows);
   }
   scratch('normed', 4 * hiddenSize);
   scratch('logits', 4 * vocabSize, 'output', maxDecodeRows);

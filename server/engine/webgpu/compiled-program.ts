@@ -88,16 +88,19 @@ export class CompiledProgram {
     );
   }
 
-  /** @param rows how many rows the step has */
-  encode(pass: GPUComputePassEncoder, rows: number): void {
+  /**
+   * @param rows how many rows the step has
+   * @param positions those that the row with the longest context attends to
+   */
+  encode(pass: GPUComputePassEncoder, rows: number, positions = 1): void {
     for (const { pipeline, bindGroup, groups } of this.dispatches) {
-      const [x, y = 1, z = 1] = groups;
+      const [x, y = 1, z] = groups;
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, bindGroup);
       pass.dispatchWorkgroups(
         x === 'rows' ? rows : x,
         y === 'rows' ? rows : y === 'tiles' ? Math.ceil(rows / 32) : y,
-        z,
+        z === undefined ? 1 : Math.ceil(positions / z.positions),
       );
     }
   }

@@ -8,17 +8,28 @@ import normResidualNorm from './kernels/norm-residual-norm.wgsl';
 import normRopeCache from './kernels/norm-rope-cache.wgsl';
 import normSwiglu from './kernels/norm-swiglu.wgsl';
 import attend from './kernels/shared/attend.wgsl';
+import headF32 from './kernels/shared/head-f32.wgsl';
+import headInteger from './kernels/shared/head-integer.wgsl';
 import kvF16 from './kernels/shared/kv-f16.wgsl';
 import kvF32 from './kernels/shared/kv-f32.wgsl';
+import kvVectorF16 from './kernels/shared/kv-vector-f16.wgsl';
+import kvVectorF32 from './kernels/shared/kv-vector-f32.wgsl';
+import kvVectorSingle from './kernels/shared/kv-vector-single.wgsl';
 import lanesSubgroups from './kernels/shared/lanes-subgroups.wgsl';
 import lanesPlain from './kernels/shared/lanes.wgsl';
 import layerNorm from './kernels/shared/layer-norm.wgsl';
+import productOutputs from './kernels/shared/product-outputs.wgsl';
 import rmsNorm from './kernels/shared/rms-norm.wgsl';
-import scaledF16 from './kernels/shared/scaled-f16.wgsl';
+import rowQuads from './kernels/shared/row-quads.wgsl';
 import scaledF32 from './kernels/shared/scaled-f32.wgsl';
-import signedF16 from './kernels/shared/signed-f16.wgsl';
+import scaledInteger from './kernels/shared/scaled-integer.wgsl';
 import signedF32 from './kernels/shared/signed-f32.wgsl';
+import signedInteger from './kernels/shared/signed-integer.wgsl';
 import sort from './kernels/shared/sort.wgsl';
+import tileF32 from './kernels/shared/tile-f32.wgsl';
+import tileInteger from './kernels/shared/tile-integer.wgsl';
+import wordF32 from './kernels/shared/word-f32.wgsl';
+import wordInteger from './kernels/shared/word-integer.wgsl';
 import signGemm from './kernels/sign-gemm.wgsl';
 import signGemv from './kernels/sign-gemv.wgsl';
 import topBlock from './kernels/top-block.wgsl';
@@ -30,38 +41,38 @@ export interface KernelVariant {
   subgroups: boolean;
   /** fp16 pairs in the KV cache instead of f32. */
   halfCache: boolean;
-  /** fp16 arithmetic in 1-bit products instead of f32. */
-  halfInputs: boolean;
+  /** 1-bit products on whole numbers of 16 bits instead of f32. */
+  integerProducts: boolean;
 }
 
 /**
- * What a device with these features gets. fp16 pairs halve the instructions of 1-bit products, but move logits by twice
- * what an fp16 cache does, and one sequence is bound by memory on nearly every card: they are made where
- * ONEBIT_GPU_PRODUCTS=f16 asks for them. Everything else is bound by memory or small, and stays f32.
+ * What a device with these features gets. Whole numbers take a third of the instructions of f32 in 1-bit products where the
+ * card multiplies four bytes at once, and move logits by less than an fp16 KV cache does. ONEBIT_GPU_PRODUCTS=integer or f32
+ * asks for one. Everything else is bound by memory or small, and stays f32.
  */
 export function kernelVariant(
-  features: ReadonlySet<OptionalFeature>,
+  { features, integerDot }: { features: ReadonlySet<OptionalFeature>; integerDot: boolean },
   exact: boolean,
   products = process.env.ONEBIT_GPU_PRODUCTS,
 ): KernelVariant {
   return {
     subgroups: features.has('subgroups'),
     halfCache: !exact,
-    halfInputs: !exact && products === 'f16' && features.has('shader-f16'),
+    integerProducts: !exact && products !== 'f32' && (integerDot || products === 'integer'),
   };
 }
 
 /** Each kernel with the shared texts that it needs. Those in quotes stand for their variant. */
 const kernels = {
-  'embed-norm': [embedNorm, 'lanes', 'scaled', rmsNorm],
-  'sign-gemv': [signGemv, 'lanes', 'signed'],
-  'sign-gemm': [signGemm, 'signed'],
+  'embed-norm': [embedNorm, 'lanes', 'scaled', rowQuads, rmsNorm],
+  'sign-gemv': [signGemv, 'lanes', productOutputs, 'signed', 'word'],
+  'sign-gemm': [signGemm, productOutputs, 'signed', 'tile'],
   'norm-rope-cache': [normRopeCache, 'lanes', 'kv', layerNorm],
-  attention: [attention, 'lanes', 'kv', 'scaled', attend],
-  'attention-part': [attentionPart, 'lanes', 'kv', attend],
-  'attention-merge': [attentionMerge, 'scaled'],
-  'norm-residual-norm': [normResidualNorm, 'lanes', 'scaled', layerNorm, rmsNorm],
-  'norm-swiglu': [normSwiglu, 'lanes', 'scaled', layerNorm],
+  attention: [attention, 'lanes', 'kv', 'vector', 'scaled', 'head', attend],
+  'attention-part': [attentionPart, 'lanes', 'kv', 'vector', attend],
+  'attention-merge': [attentionMerge, 'scaled', 'head'],
+  'norm-residual-norm': [normResidualNorm, 'lanes', 'scaled', rowQuads, rmsNorm],
+  'norm-swiglu': [normSwiglu, 'lanes', 'scaled'],
   'head-gemv': [headGemv, 'lanes'],
   'top-block': [topBlock, 'lanes', sort],
   'top-merge': [topMerge, 'lanes', sort],
@@ -85,16 +96,29 @@ export function kernelSource(name: KernelName, constants: KernelConstants, varia
   const [own, ...shared] = kernels[name];
   const uses = (part: string) => (shared as readonly string[]).includes(part);
   const usesSubgroups = variant.subgroups && uses('lanes');
-  // The lm_head reads its inputs, of which there are no copies for linears, in f32.
-  const usesHalves = variant.halfInputs && (uses('signed') || uses('scaled')) && constants.COPIES !== 0;
+  const usesIntegers = variant.integerProducts && takesIntegers(constants);
+  // Heads whose elements fill no whole vectors are read pair by pair.
+  const vectors = Number(constants.HEAD_DIM ?? 0) % 8 === 0;
   const texts: Record<string, string> = {
     lanes: usesSubgroups ? lanesSubgroups : lanesPlain,
     kv: variant.halfCache ? kvF16 : kvF32,
-    scaled: usesHalves ? scaledF16 : scaledF32,
-    signed: usesHalves ? signedF16 : signedF32,
+    vector: !vectors ? kvVectorSingle : variant.halfCache ? kvVectorF16 : kvVectorF32,
+    scaled: usesIntegers ? scaledInteger : scaledF32,
+    signed: usesIntegers ? signedInteger : signedF32,
+    word: usesIntegers ? wordInteger : wordF32,
+    tile: usesIntegers ? tileInteger : tileF32,
+    head: usesIntegers ? headInteger : headF32,
   };
-  const enabled = [...(usesHalves ? ['enable f16;'] : []), ...(usesSubgroups ? ['enable subgroups;'] : [])];
+  const enabled = usesSubgroups ? ['enable subgroups;'] : [];
   return [...enabled, ...lines, ...shared.map((part) => texts[part] ?? part), own].join('\n');
+}
+
+/**
+ * Whether a kernel's x ⊙ g may be whole numbers, where the variant has them: not those of the o product where words of 32
+ * inputs span two heads, and not the lm_head's (no COPIES for linears).
+ */
+export function takesIntegers({ COPIES, FLOAT_INPUTS }: KernelConstants): boolean {
+  return COPIES !== 0 && FLOAT_INPUTS !== true;
 }
 
 /** How each binding of a kernel is accessed, in order, read from its text. */

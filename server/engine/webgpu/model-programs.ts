@@ -10,7 +10,7 @@ import {
 } from './buffer-plan.ts';
 import { CompiledProgram, PipelineCache } from './compiled-program.ts';
 import { kernelVariant } from './kernel-source.ts';
-import { headProgram, layersProgram, topProgram } from './step-program.ts';
+import { headProgram, layersProgram, topProgram, tunings } from './step-program.ts';
 
 /** Rows that the decode kernels are made for; a step takes the next larger one. */
 const batches = [1, 2, 4, 8] as const;
@@ -47,20 +47,35 @@ export class ModelPrograms {
         }
       });
       return await gpu.scoped('the kernels of the model', async () => {
-        const variant = kernelVariant(gpu.features, shape.exact);
+        const variant = kernelVariant(
+          { features: gpu.features, integerDot: gpu.info.integerDot },
+          shape.exact,
+        );
+        const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = gpu.device.limits;
+        const mostLanes = Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX);
+        const tuning = {
+          ...tunings,
+          lanes: { ...tunings.lanes, row: Math.min(tunings.lanes.row, mostLanes) },
+        };
         const cache = new PipelineCache(gpu.device, variant, (name) => named(buffers, name));
         const decode = new Map<number, CompiledProgram>();
         const splitDecode = new Map<number, CompiledProgram>();
         const head = new Map<number, CompiledProgram>();
         for (const batch of batches) {
-          decode.set(batch, await CompiledProgram.compile(layersProgram(shape, batch), cache));
+          decode.set(
+            batch,
+            await CompiledProgram.compile(layersProgram(shape, batch, undefined, false, tuning), cache),
+          );
           if (splitsAttention(shape)) {
-            const program = layersProgram(shape, batch, undefined, true);
+            const program = layersProgram(shape, batch, undefined, true, tuning);
             splitDecode.set(batch, await CompiledProgram.compile(program, cache));
           }
           head.set(batch, await CompiledProgram.compile(headProgram(shape, batch), cache));
         }
-        const prefill = await CompiledProgram.compile(layersProgram(shape, 'prefill'), cache);
+        const prefill = await CompiledProgram.compile(
+          layersProgram(shape, 'prefill', undefined, false, tuning),
+          cache,
+        );
         const top = new Map<number, CompiledProgram>();
         for (const count of [1, maxTop]) {
           top.set(count, await CompiledProgram.compile(topProgram(shape, count), cache));
@@ -86,7 +101,7 @@ export class ModelPrograms {
     const isSplit = this.splitDecode.size > 0 && positions > (this.shape.splitFrom ?? splitPositions);
     const decode = isSplit ? this.splitDecode : this.decode;
     const program = rows <= maxDecodeRows ? fitting(decode, rows) : this.prefill;
-    program.encode(pass, rows);
+    program.encode(pass, rows, positions);
   }
 
   /** The logits of the first so many wanted rows. */

@@ -19,14 +19,29 @@ export interface Dispatch {
   kernel: KernelName;
   constants: KernelConstants;
   bindings: string[];
-  /** Workgroups: fixed numbers, or one for each row of the step ('rows'), or one for each tile of rows. */
-  groups: [number | 'rows', (number | 'rows' | 'tiles')?, number?];
+  /**
+   * Workgroups: fixed numbers, or one for each row of the step ('rows'), for each tile of rows, or for so many positions of
+   * the longest context.
+   */
+  groups: [number | 'rows', (number | 'rows' | 'tiles')?, { positions: number }?];
 }
 
-/** Outputs that a workgroup of a product makes: they share the inputs they read. */
-const outputs = 4;
+/** How the kernels divide their work among lanes: what a benchmark may vary. */
+export interface Tuning {
+  /** Outputs that a workgroup of a product makes: they share the inputs they read. */
+  outputs: number;
+  /** Lanes of a workgroup of a 1-bit product or of the lm_head; at most, of one that works on a row; of attention. */
+  lanes: { linear: number; row: number; attention: number };
+}
+
+export const tunings: Tuning = { outputs: 4, lanes: { linear: 64, row: 1024, attention: 128 } };
 const tile = 32;
-const lanes = { linear: 64, row: 256, attention: 128 };
+const searchLanes = 256;
+
+/** Lanes for so many quads of a row: a power of two, and no more than `most`. */
+function lanesFor(quads: number, most: number): number {
+  return Math.min(most, Math.max(64, 2 ** Math.ceil(Math.log2(quads))));
+}
 
 /**
  * The dispatches from the embedding to the last RMSNorm: one, and nine a layer (two more for each further bank
@@ -39,17 +54,28 @@ export function layersProgram(
   batch: number | 'prefill',
   limit?: number,
   isSplit = false,
+  tuning = tunings,
 ): Dispatch[] {
+  const { lanes } = tuning;
   const { config, contextLength } = shape;
   const { hiddenSize, intermediateSize, heads, kvHeads, headDim, layers } = config;
   const banks = cacheBanks(shape, limit);
-  const row = { WORKGROUP: lanes.row, SUMS: 1, MAX_ROWS: maxRows };
   const norms = { RMS_EPS: { f32: config.rmsNormEps }, LAYER_NORM_EPS: { f32: config.layerNormEps } };
-  const hidden = { HIDDEN: hiddenSize, WORDS: signWords(hiddenSize) };
+  const hidden = {
+    WORKGROUP: lanesFor(8 * signWords(hiddenSize), lanes.row),
+    SUMS: 1,
+    MAX_ROWS: maxRows,
+    HIDDEN: hiddenSize,
+    WORDS: signWords(hiddenSize),
+  };
+  const mlpQuads = 8 * signWords(intermediateSize);
+  const mlpLanes = lanesFor(mlpQuads, lanes.row);
+  const [queryPairs, kvPairs] = [(heads * headDim) / 2, (kvHeads * headDim) / 2];
+  const pairLanes = lanesFor(Math.max(queryPairs, kvPairs), lanes.row);
   const program: Dispatch[] = [
     {
       kernel: 'embed-norm',
-      constants: { ...row, ...hidden, RMS_EPS: norms.RMS_EPS, COPIES: 3 },
+      constants: { ...hidden, RMS_EPS: norms.RMS_EPS, COPIES: 3 },
       bindings: ['embedded', 'hidden', 'layers.0.inputNorm', 'layers.0.qkv.g', 'scaledHidden'],
       groups: ['rows'],
     },
@@ -58,15 +84,16 @@ export function layersProgram(
     const block = `layers.${layer}.`;
     const bias = (group: LinearGroup) => `${block}${group}.${hasBias(config, group) ? 'bias' : 'h'}`;
     const product = (group: LinearGroup, scaled: string) =>
-      program.push(signProduct(config, group, block, scaled, batch));
+      program.push(signProduct(config, group, block, scaled, batch, tuning));
 
     product('qkv', 'scaledHidden');
     banks.forEach((_, bank) => {
       program.push({
         kernel: 'norm-rope-cache',
         constants: {
-          WORKGROUP: lanes.row,
+          WORKGROUP: pairLanes,
           SUMS: 1,
+          MOST_PAIRS: Math.max(queryPairs, kvPairs),
           LAYER_NORM_EPS: norms.LAYER_NORM_EPS,
           Q_SIZE: heads * headDim,
           KV_SIZE: kvHeads * headDim,
@@ -84,7 +111,7 @@ export function layersProgram(
           `${block}keys.${bank}`,
           `${block}values.${bank}`,
         ],
-        groups: [3, 'rows'],
+        groups: [Math.ceil(queryPairs / pairLanes) + 2 * Math.ceil(kvPairs / pairLanes), 'rows'],
       });
     });
     const attention = {
@@ -94,17 +121,24 @@ export function layersProgram(
       KV_HEADS: kvHeads,
       HEAD_DIM: headDim,
       CONTEXT: contextLength,
+      BLOCK: attentionBlock(headDim),
     };
-    const output = { MAX_ROWS: maxRows, WORDS: signWords(heads * headDim) };
+    const output = {
+      MAX_ROWS: maxRows,
+      WORDS: signWords(heads * headDim),
+      FLOAT_INPUTS: headDim % 32 !== 0,
+    };
+    const chunks = attentionChunks(contextLength);
+    const parts = { CHUNK: chunks.positions, CHUNKS: chunks.most };
     banks.forEach((_, bank) => {
       const inputs = ['queries', 'rows', `${block}keys.${bank}`, `${block}values.${bank}`];
       program.push(
         isSplit
           ? {
               kernel: 'attention-part',
-              constants: { ...attention, BANK: bank, CHUNKS: attentionChunks },
+              constants: { ...attention, ...parts, BANK: bank },
               bindings: [...inputs, 'attendedParts'],
-              groups: [heads, 'rows', attentionChunks],
+              groups: [heads, 'rows', chunks],
             }
           : {
               kernel: 'attention',
@@ -119,19 +153,19 @@ export function layersProgram(
         kernel: 'attention-merge',
         constants: {
           ...output,
-          WORKGROUP: lanes.linear,
+          ...parts,
+          WORKGROUP: lanesFor(headDim / 2, lanes.row),
           HEADS: heads,
           HEAD_DIM: headDim,
-          CHUNKS: attentionChunks,
         },
-        bindings: ['attendedParts', `${block}o.g`, 'scaledAttended'],
+        bindings: ['attendedParts', 'rows', `${block}o.g`, 'scaledAttended'],
         groups: [heads, 'rows'],
       });
     }
     product('o', 'scaledAttended');
     program.push({
       kernel: 'norm-residual-norm',
-      constants: { ...row, ...hidden, ...norms, COPIES: 2, BIAS: hasBias(config, 'o') },
+      constants: { ...hidden, ...norms, COPIES: 2, BIAS: hasBias(config, 'o') },
       bindings: ['raw', bias('o'), 'hidden', `${block}postNorm`, `${block}gateUp.g`, 'scaledHidden'],
       groups: ['rows'],
     });
@@ -139,21 +173,23 @@ export function layersProgram(
     program.push({
       kernel: 'norm-swiglu',
       constants: {
-        ...row,
+        WORKGROUP: mlpLanes,
+        SUMS: 2,
+        MAX_ROWS: maxRows,
         LAYER_NORM_EPS: norms.LAYER_NORM_EPS,
         INTERMEDIATE: intermediateSize,
         WORDS: signWords(intermediateSize),
         BIAS: hasBias(config, 'gateUp'),
       },
       bindings: ['raw', bias('gateUp'), `${block}down.g`, 'scaledMlp'],
-      groups: ['rows'],
+      groups: [Math.ceil(mlpQuads / mlpLanes), 'rows'],
     });
     product('down', 'scaledMlp');
     const next = `layers.${layer + 1}.`;
     const last = layer === layers - 1;
     program.push({
       kernel: 'norm-residual-norm',
-      constants: { ...row, ...hidden, ...norms, COPIES: last ? 0 : 3, BIAS: hasBias(config, 'down') },
+      constants: { ...hidden, ...norms, COPIES: last ? 0 : 3, BIAS: hasBias(config, 'down') },
       bindings: last
         ? ['raw', bias('down'), 'hidden', 'norm', 'norm', 'normed']
         : ['raw', bias('down'), 'hidden', `${next}inputNorm`, `${next}qkv.g`, 'scaledHidden'],
@@ -163,12 +199,19 @@ export function layersProgram(
   return program;
 }
 
+/** Positions that a workgroup of attention takes at a time: its lanes' parts of their scores have to fit its memory. */
+function attentionBlock(headDim: number): number {
+  const vectors = headDim % 8 === 0 ? headDim / 8 : headDim / 2;
+  return Math.min(64, Math.floor(2048 / (vectors + 1)));
+}
+
 function signProduct(
   config: ModelConfig,
   group: LinearGroup,
   block: string,
   scaled: string,
   batch: number | 'prefill',
+  { outputs, lanes }: Tuning,
 ): Dispatch {
   const { inSize, outs } = groupShape(config, group);
   const [out0 = 0, out1 = 0, out2 = 0] = outs;
@@ -178,6 +221,8 @@ function signProduct(
     OUT_2: out2,
     WORDS: signWords(inSize),
     MAX_ROWS: maxRows,
+    SPAN: batch === 'prefill' ? tile : outputs,
+    FLOAT_INPUTS: group === 'o' && config.headDim % 32 !== 0,
   };
   const bindings = [`${block}${group}.signs`, `${block}${group}.h`, scaled, 'raw'];
   const groupsOf = (size: number) => outs.reduce((sum, out) => sum + Math.ceil(out / size), 0);
@@ -189,7 +234,6 @@ function signProduct(
     constants: {
       ...constants,
       WORKGROUP: lanes.linear,
-      OUTPUTS: outputs,
       BATCH: batch,
       SUMS: outputs * batch,
     },
@@ -199,7 +243,12 @@ function signProduct(
 }
 
 /** The dispatches that make the logits of `batch` wanted rows (1, 2, 4 or 8). */
-export function headProgram({ config }: GpuEngineShape, batch: number, limit?: number): Dispatch[] {
+export function headProgram(
+  { config }: GpuEngineShape,
+  batch: number,
+  limit?: number,
+  { outputs, lanes } = tunings,
+): Dispatch[] {
   return headPieces(config, limit).map(({ first, count }, piece) => ({
     kernel: 'head-gemv',
     constants: {
@@ -220,7 +269,7 @@ export function headProgram({ config }: GpuEngineShape, batch: number, limit?: n
 /** The dispatches that find the `top` (1 or maxTop) most likely tokens of the rows of `logits`. */
 export function topProgram({ config }: GpuEngineShape, top = maxTop): Dispatch[] {
   const blocks = Math.ceil(config.vocabSize / topBlockTokens);
-  const constants = { WORKGROUP: lanes.row, SUMS: 1, BLOCKS: blocks, TOP: top };
+  const constants = { WORKGROUP: searchLanes, SUMS: 1, BLOCKS: blocks, TOP: top };
   return [
     {
       kernel: 'top-block',

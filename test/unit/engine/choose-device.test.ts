@@ -11,6 +11,7 @@ const card = (memory: GpuAdapterInfo['memory']): GpuAdapterInfo => ({
   backend: 'vulkan',
   kind: 'discrete',
   features: [],
+  integerDot: false,
   limits: { maxBufferSize: 2 ** 30, maxStorageBufferBindingSize: 2 ** 30 },
   memory,
 });

@@ -8,9 +8,16 @@
 @compute @workgroup_size(WORKGROUP)
 fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
   let row = group.x;
-  for (var i = lanes.index; i < HIDDEN; i += WORKGROUP) {
-    let pair = unpack2x16float(embedded[(row * HIDDEN + i) / 2u]);
-    hidden[row * HIDDEN + i] = select(pair.x, pair.y, i % 2u == 1u);
+  var values = array<vec4f, ROUNDS>();
+  for (var r = 0u; r < ROUNDS; r++) {
+    let k = quadInputs(r * WORKGROUP + lanes.index);
+    for (var i = 0u; i < 4u; i++) {
+      if (k[i] < HIDDEN) {
+        let at = row * HIDDEN + k[i];
+        values[r][i] = unpack2x16float(embedded[at / 2u])[at % 2u];
+        hidden[at] = values[r][i];
+      }
+    }
   }
-  normaliseRow(row, lanes);
+  normaliseRow(row, &values, lanes);
 }

@@ -2,36 +2,22 @@
 // 4 × 4 of them, from two words of signs and their inputs at a time in workgroup memory.
 @group(0) @binding(0) var<storage, read> signs: array<u32>; // [OUT, WORDS], least significant bit first, 1 = -1
 @group(0) @binding(1) var<storage, read> h: array<f32>; // [OUT]
-@group(0) @binding(2) var<storage, read> scaled: array<vec4u>; // x ⊙ g, see scaledIndex
+@group(0) @binding(2) var<storage, read> scaled: array<vec4u>; // x ⊙ g
 @group(0) @binding(3) var<storage, read_write> raw: array<f32>; // [MAX_ROWS, OUT], before the LayerNorm
 
-const OUT: u32 = OUT_0 + OUT_1 + OUT_2;
 const TILE: u32 = 32;
 const DEPTH: u32 = 2; // words
-const GROUPS_0: u32 = (OUT_0 + TILE - 1u) / TILE;
-const GROUPS_1: u32 = (OUT_1 + TILE - 1u) / TILE;
 
 var<workgroup> inputs: array<vec4u, DEPTH * STEPS * TILE>; // [DEPTH, STEPS, TILE rows]
 var<workgroup> bits: array<u32, DEPTH * TILE>; // [DEPTH, TILE outputs]
 
 @compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group: vec3u) {
-  var copy = 0u;
-  var first = group.x * TILE;
-  var end = OUT_0;
-  if (group.x >= GROUPS_0 + GROUPS_1) {
-    copy = 2u;
-    first = OUT_0 + OUT_1 + (group.x - GROUPS_0 - GROUPS_1) * TILE;
-    end = OUT;
-  } else if (group.x >= GROUPS_0) {
-    copy = 1u;
-    first = OUT_0 + (group.x - GROUPS_0) * TILE;
-    end = OUT_0 + OUT_1;
-  }
+  let outputs = outputsOf(group.x);
   let firstRow = group.y * TILE;
   let laneRow = (lane / 8u) * 4u;
   let laneOut = (lane % 8u) * 4u;
-  var sums: array<vec4f, 4>; // [output] of four rows
+  var sums = array<vec4f, 4>(); // [output] of four rows
   for (var word = 0u; word < WORDS; word += DEPTH) {
     for (var i = lane; i < DEPTH * STEPS * TILE; i += 64u) {
       let depth = i % DEPTH;
@@ -39,35 +25,22 @@ fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) group
       let row = i / (DEPTH * STEPS);
       var value = vec4u();
       if (word + depth < WORDS) {
-        value = scaled[((copy * MAX_ROWS + firstRow + row) * STEPS + step) * WORDS + word + depth];
+        value = scaled[((outputs.copy * MAX_ROWS + firstRow + row) * STEPS + step) * WORDS + word + depth];
       }
       inputs[(depth * STEPS + step) * TILE + row] = value;
     }
     // The lanes load 2 × 32 words of signs, one each.
-    let output = min(first + lane % TILE, end - 1u);
+    let output = min(outputs.first + lane % TILE, outputs.end - 1u);
     bits[lane] = signs[output * WORDS + min(word + lane / TILE, WORDS - 1u)];
     workgroupBarrier();
-    for (var step = 0u; step < DEPTH * STEPS; step++) {
-      let shifts = signShifts(step % STEPS);
-      let x0 = inputs[step * TILE + laneRow];
-      let x1 = inputs[step * TILE + laneRow + 1u];
-      let x2 = inputs[step * TILE + laneRow + 2u];
-      let x3 = inputs[step * TILE + laneRow + 3u];
-      for (var o = 0u; o < 4u; o++) {
-        let word = bits[(step / STEPS) * TILE + laneOut + o];
-        sums[o] += vec4f(
-          signedSum(x0, word, shifts),
-          signedSum(x1, word, shifts),
-          signedSum(x2, word, shifts),
-          signedSum(x3, word, shifts),
-        );
-      }
+    for (var depth = 0u; depth < DEPTH; depth++) {
+      addTile(depth, laneRow, laneOut, &sums);
     }
     workgroupBarrier();
   }
   for (var o = 0u; o < 4u; o++) {
-    let output = first + laneOut + o;
-    if (output < end) {
+    let output = outputs.first + laneOut + o;
+    if (output < outputs.end) {
       let values = sums[o] * h[output];
       for (var r = 0u; r < 4u; r++) {
         raw[(firstRow + laneRow + r) * OUT + output] = values[r];

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelConfig } from '../../../../server/checkpoint/model-config.ts';
 import {
+  attentionChunks,
   cacheBanks,
   planBuffers,
   planGpuMemory,
@@ -39,7 +40,7 @@ describe('the cost of the WebGPU engine on LLaMA-7B', () => {
       const perLayer = (layersProgram(shape, batch).length - 1) / llama7b.layers;
       expect(perLayer).toBeLessThanOrEqual(9);
     }
-    // Beyond 1024 positions one more puts the parts of the attention together.
+    // Beyond 256 positions one more puts the parts of the attention together.
     expect((layersProgram(shape, 1, undefined, true).length - 1) / llama7b.layers).toBe(10);
   });
 
@@ -57,6 +58,7 @@ describe('the cost of the WebGPU engine on LLaMA-7B', () => {
     const read = new Set<string>();
     let scratch = 0;
     let turns = 0;
+    const chunks = attentionChunks(shape.contextLength);
     const programs = [
       ...layersProgram(shape, 1, undefined, split),
       ...headProgram(shape, 1),
@@ -69,7 +71,10 @@ describe('the cost of the WebGPU engine on LLaMA-7B', () => {
         const isRead = accesses[binding] === 'read' || name === 'hidden';
         // Every weight is read by one dispatch. Of scratch a dispatch reads a row at most.
         if (name === 'turns') turns = 4 * llama7b.headDim;
-        else if (part === 'scratch' && isRead) scratch += rowBytes;
+        // Of the parts of a whole context those that there are.
+        else if (name === 'attendedParts' && isRead) {
+          scratch += (rowBytes * Math.ceil(positions / chunks.positions)) / chunks.most;
+        } else if (part === 'scratch' && isRead) scratch += rowBytes;
         else if (part !== 'scratch' && part !== 'kv-cache') read.add(name);
       }
     }

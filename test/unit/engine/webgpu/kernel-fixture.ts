@@ -2,7 +2,11 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { halfBits } from '../../../../server/checkpoint/float-conversion.ts';
 import type { ModelConfig } from '../../../../server/checkpoint/model-config.ts';
 import { maxRows, signWords, type GpuEngineShape } from '../../../../server/engine/webgpu/buffer-plan.ts';
-import type { KernelName, KernelVariant } from '../../../../server/engine/webgpu/kernel-source.ts';
+import {
+  takesIntegers,
+  type KernelName,
+  type KernelVariant,
+} from '../../../../server/engine/webgpu/kernel-source.ts';
 import type { Dispatch } from '../../../../server/engine/webgpu/step-program.ts';
 import { chooseAdapter, optionalFeatures, type OptionalFeature } from '../../../../server/gpu/adapters.ts';
 import type { GpuDevice } from '../../../../server/gpu/device.ts';
@@ -41,44 +45,94 @@ export const vector = (n: number, scale = 1, offset = 0) =>
 export const matrix = (rows: number, n: number) => Array.from({ length: rows }, () => vector(n));
 export const flat = (rows: number[][]) => Float32Array.from(rows.flat());
 
-/** x ⊙ g as one variant of the kernels keeps it: f32, or fp16 in another order. */
+/** x ⊙ g as one variant of the kernels keeps it: f32, or whole numbers of 16 bits with a scale for each word of 32 inputs. */
 export class ScaledLayout {
-  private readonly half: boolean;
-  constructor({ halfInputs }: KernelVariant) {
-    this.half = halfInputs;
-  }
+  constructor(private readonly integers: boolean) {}
 
   /** The contents of a buffer, x ⊙ g of each row of each copy where the products look for it. */
   write(copies: number[][][], inSize: number): Float32Array | Uint32Array {
-    const result = Array.from({ length: copies.length * maxRows * signWords(inSize) * 32 }, () => 0);
+    const bytes = new DataView(new ArrayBuffer(copies.length * maxRows * signWords(inSize) * 128));
     copies.forEach((rows, copy) =>
-      rows.forEach((row, r) =>
-        row.forEach((value, k) => {
-          result[this.place(copy, r, k, inSize)] = value;
-        }),
-      ),
+      rows.forEach((row, r) => {
+        for (let first = 0; first < inSize; first += 32) {
+          const word = row.slice(first, first + 32);
+          if (this.integers) this.writeWord(bytes, word, copy, r, first, inSize);
+          else
+            word.forEach((value, i) => bytes.setFloat32(this.place(copy, r, first + i, inSize), value, true));
+        }
+      }),
     );
-    return this.half ? halves(result) : Float32Array.from(result);
+    return this.integers ? new Uint32Array(bytes.buffer) : new Float32Array(bytes.buffer);
   }
 
   read(bytes: Uint8Array, copy: number, row: number, inSize: number): number[] {
-    const table = new Float16Values();
-    const stored = this.half ? new Uint16Array(bytes.buffer) : floats(bytes);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     return Array.from({ length: inSize }, (_, k) => {
-      const value = stored[this.place(copy, row, k, inSize)] ?? NaN;
-      return this.half ? table.of(value) : value;
+      const at = this.place(copy, row, k, inSize);
+      if (!this.integers) return view.getFloat32(at, true);
+      const low = view.getInt8(at + this.planeBytes(inSize));
+      return (256 * view.getInt8(at) + low) * view.getFloat32(this.lastOf(copy, row, k, inSize), true);
     });
   }
 
+  /** The sum that stands beside each word has to be that of its numbers: whether it is, for every word of a row. */
+  sumsAreRight(bytes: Uint8Array, copy: number, row: number, inSize: number): boolean {
+    if (!this.integers) return true;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return Array.from({ length: signWords(inSize) }, (_, word) => {
+      let sum = 0;
+      for (let k = 32 * word; k < 32 * word + 32; k++) {
+        const at = this.place(copy, row, k, inSize);
+        sum += 256 * view.getInt8(at) + view.getInt8(at + this.planeBytes(inSize));
+      }
+      return sum === view.getInt32(this.lastOf(copy, row, 32 * word, inSize) + 4, true);
+    }).every(Boolean);
+  }
+
+  private writeWord(
+    bytes: DataView,
+    word: number[],
+    copy: number,
+    row: number,
+    first: number,
+    inSize: number,
+  ): void {
+    const scale = Math.fround(Math.max(...word.map(Math.abs)) / 32512);
+    const numbers = word.map((value) => Math.round(value / scale));
+    numbers.forEach((number, i) => {
+      const at = this.place(copy, row, first + i, inSize);
+      const high = Math.floor((number + 128) / 256);
+      bytes.setInt8(at, high);
+      bytes.setInt8(at + this.planeBytes(inSize), number - 256 * high);
+    });
+    const last = this.lastOf(copy, row, first, inSize);
+    bytes.setFloat32(last, scale, true);
+    bytes.setInt32(
+      last + 4,
+      numbers.reduce((a, b) => a + b, 0),
+      true,
+    );
+  }
+
+  /** The byte at which an input's number is, or its high byte. */
   private place(copy: number, row: number, k: number, inSize: number): number {
     const words = signWords(inSize);
     const word = Math.floor(k / 32);
-    if (!this.half) {
-      return (((copy * maxRows + row) * 8 + Math.floor((k % 32) / 4)) * words + word) * 4 + (k % 4);
+    if (!this.integers) {
+      return 4 * ((((copy * maxRows + row) * 8 + Math.floor((k % 32) / 4)) * words + word) * 4 + (k % 4));
     }
-    const pair = k % 16;
-    const step = ((copy * maxRows + row) * 4 + Math.floor(pair / 4)) * words + word;
-    return step * 8 + (pair % 4) * 2 + Math.floor((k % 32) / 16);
+    const step = Math.floor((k % 8) / 4);
+    return 16 * (((copy * maxRows + row) * 5 + step) * words + word) + 4 * (k % 4) + Math.floor((k % 32) / 8);
+  }
+
+  /** From high bytes to low ones. */
+  private planeBytes(inSize: number): number {
+    return 16 * 2 * signWords(inSize);
+  }
+
+  private lastOf(copy: number, row: number, k: number, inSize: number): number {
+    const words = signWords(inSize);
+    return 16 * (((copy * maxRows + row) * 5 + 4) * words + Math.floor(k / 32));
   }
 }
 
@@ -115,28 +169,22 @@ const variants: {
   variant: KernelVariant;
   needs: OptionalFeature[];
   cacheTolerance: number;
+  /** Of x ⊙ g, and of products of it. */
   scaledTolerance: number;
 }[] = [
   {
     name: 'plain, f32 cache',
-    variant: { subgroups: false, halfCache: false, halfInputs: false },
+    variant: { subgroups: false, halfCache: false, integerProducts: false },
     needs: [],
     cacheTolerance: 1e-4,
     scaledTolerance: 1e-4,
   },
   {
-    name: 'subgroups, fp16 cache',
-    variant: { subgroups: true, halfCache: true, halfInputs: false },
+    name: 'subgroups, fp16 cache, integer products',
+    variant: { subgroups: true, halfCache: true, integerProducts: true },
     needs: ['subgroups'],
     cacheTolerance: 2e-3,
     scaledTolerance: 1e-4,
-  },
-  {
-    name: 'subgroups, fp16 cache, fp16 products',
-    variant: { subgroups: true, halfCache: true, halfInputs: true },
-    needs: ['subgroups', 'shader-f16'],
-    cacheTolerance: 2e-3,
-    scaledTolerance: 2e-3,
   },
 ];
 
@@ -146,7 +194,8 @@ const adapterFeatures =
 /** What a test of one variant has. */
 export interface KernelTest {
   variant: KernelVariant;
-  scaled: ScaledLayout;
+  /** Where this dispatch, of the variant, keeps its x ⊙ g. */
+  scaled(dispatch: Dispatch): ScaledLayout;
   /** Relative to the largest of a result: of what is stored in the KV cache, and of what x ⊙ g is in. */
   cacheTolerance: number;
   scaledTolerance: number;
@@ -154,6 +203,7 @@ export interface KernelTest {
     dispatch: Dispatch,
     contents: Record<string, Float32Array | Uint32Array>,
     rows: number,
+    positions?: number,
   ): Promise<(name: string) => Uint8Array>;
 }
 
@@ -182,9 +232,9 @@ export function describeKernels(name: string, tests: (test: KernelTest) => void)
         afterAll(() => gpu.destroy());
         tests({
           variant,
-          scaled: new ScaledLayout(variant),
+          scaled: ({ constants }) => new ScaledLayout(variant.integerProducts && takesIntegers(constants)),
           ...tolerances,
-          run: (dispatch, contents, rows) => runDispatch(gpu, variant, dispatch, contents, rows),
+          run: (...args) => runDispatch(gpu, variant, ...args),
         });
       },
     );

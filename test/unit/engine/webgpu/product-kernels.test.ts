@@ -48,7 +48,7 @@ describeKernels('the WGSL products', ({ run, scaled, scaledTolerance }) => {
         {
           [signsName]: packed,
           [hName]: Float32Array.from(h),
-          [scaledName]: scaled.write(
+          [scaledName]: scaled(dispatch).write(
             g.map((each) => x.map((row) => row.map((value, k) => value * (each[k] ?? 0)))),
             inSize,
           ),
