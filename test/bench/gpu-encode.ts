@@ -64,7 +64,7 @@ export async function measureEncode(steps: number): Promise<{ milliseconds: numb
     device.queue.writeBuffer(buffer('wanted'), 0, row);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    program.encode(pass, 1);
+    program.encode(pass, { rows: 1 });
     pass.end();
     encoder.copyBufferToBuffer(buffer('top'), 0, read, 0, topRowBytes);
     device.queue.submit([encoder.finish()]);

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { chooseAdapter, type OptionalFeature } from '../../server/gpu/adapters.ts';
+import { chooseAdapter, type AdapterUse, type OptionalFeature } from '../../server/gpu/adapters.ts';
 import { GpuDevice } from '../../server/gpu/device.ts';
 
 /**
@@ -58,8 +58,10 @@ function useSoftwareDriver(): void {
 }
 
 /** A device on the software adapter; the caller destroys it. */
-export async function softwareGpu(options: { without?: OptionalFeature[] } = {}): Promise<GpuDevice> {
-  return GpuDevice.open(await chooseAdapter(softwareDevice), options);
+export async function softwareGpu(
+  options: AdapterUse & { without?: OptionalFeature[] } = {},
+): Promise<GpuDevice> {
+  return GpuDevice.open(await chooseAdapter(softwareDevice, options), options);
 }
 
 /** Bytes of this process in memory now, after what can be collected is. */

@@ -30,7 +30,7 @@ export async function runDispatch(
     const program = await CompiledProgram.compile([dispatch], cache);
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    program.encode(pass, rows, positions);
+    program.encode(pass, { rows, positions });
     pass.end();
     const reads = new Map<string, GPUBuffer>();
     for (const [name, buffer] of buffers) {

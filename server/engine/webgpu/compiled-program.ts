@@ -7,6 +7,15 @@ interface CompiledDispatch {
   groups: Dispatch['groups'];
 }
 
+export interface EncodedRange {
+  /** Rows of the step. */
+  rows: number;
+  /** Positions that the row with the longest context attends to. */
+  positions?: number;
+  first?: number;
+  end?: number;
+}
+
 /** Pipelines and bind groups; programs of one engine share them where text and bindings are the same. */
 export class PipelineCache {
   private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
@@ -88,12 +97,13 @@ export class CompiledProgram {
     );
   }
 
-  /**
-   * @param rows how many rows the step has
-   * @param positions those that the row with the longest context attends to
-   */
-  encode(pass: GPUComputePassEncoder, rows: number, positions = 1): void {
-    for (const { pipeline, bindGroup, groups } of this.dispatches) {
+  /** Encodes the dispatches from `first` to `end`, all of them by default. */
+  encode(
+    pass: GPUComputePassEncoder,
+    { rows, positions = 1, first = 0, end = this.length }: EncodedRange,
+  ): void {
+    for (let i = first; i < end; i++) {
+      const { pipeline, bindGroup, groups } = this.dispatches[i] as CompiledDispatch;
       const [x, y = 1, z] = groups;
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, bindGroup);

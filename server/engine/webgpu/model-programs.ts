@@ -1,5 +1,6 @@
 import type { GpuDevice } from '../../gpu/device.ts';
 import {
+  attentionChunks,
   maxDecodeRows,
   maxTop,
   planBuffers,
@@ -10,7 +11,7 @@ import {
 } from './buffer-plan.ts';
 import { CompiledProgram, PipelineCache } from './compiled-program.ts';
 import { kernelVariant } from './kernel-source.ts';
-import { headProgram, layersProgram, topProgram, tunings } from './step-program.ts';
+import { headProgram, layersProgram, topProgram, tunings, type Dispatch } from './step-program.ts';
 
 /** Rows that the decode kernels are made for; a step takes the next larger one. */
 const batches = [1, 2, 4, 8] as const;
@@ -23,7 +24,7 @@ const usages: Record<PlannedBuffer['usage'], () => GPUBufferUsageFlags> = {
   readback: () => GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
 };
 
-/** Every buffer, pipeline and bind group of a model on a device, made at load; encodes its steps. */
+/** Every buffer, pipeline and bind group of a model on a device, made at load. */
 export class ModelPrograms {
   private constructor(
     private readonly gpu: GpuDevice,
@@ -33,7 +34,7 @@ export class ModelPrograms {
     /** The same for long contexts; empty where the context is short. */
     private readonly splitDecode: ReadonlyMap<number, CompiledProgram>,
     private readonly prefill: CompiledProgram,
-    private readonly head: ReadonlyMap<number, CompiledProgram>,
+    private readonly heads: ReadonlyMap<number, CompiledProgram>,
     private readonly top: ReadonlyMap<number, CompiledProgram>,
   ) {}
 
@@ -58,28 +59,19 @@ export class ModelPrograms {
           lanes: { ...tunings.lanes, row: Math.min(tunings.lanes.row, mostLanes) },
         };
         const cache = new PipelineCache(gpu.device, variant, (name) => named(buffers, name));
-        const decode = new Map<number, CompiledProgram>();
-        const splitDecode = new Map<number, CompiledProgram>();
-        const head = new Map<number, CompiledProgram>();
-        for (const batch of batches) {
-          decode.set(
-            batch,
-            await CompiledProgram.compile(layersProgram(shape, batch, undefined, false, tuning), cache),
-          );
-          if (splitsAttention(shape)) {
-            const program = layersProgram(shape, batch, undefined, true, tuning);
-            splitDecode.set(batch, await CompiledProgram.compile(program, cache));
-          }
-          head.set(batch, await CompiledProgram.compile(headProgram(shape, batch), cache));
-        }
-        const prefill = await CompiledProgram.compile(
-          layersProgram(shape, 'prefill', undefined, false, tuning),
-          cache,
-        );
-        const top = new Map<number, CompiledProgram>();
-        for (const count of [1, maxTop]) {
-          top.set(count, await CompiledProgram.compile(topProgram(shape, count), cache));
-        }
+        const compile = (program: Dispatch[]) => CompiledProgram.compile(program, cache);
+        const each = async <Key>(keys: readonly Key[], program: (key: Key) => Dispatch[]) =>
+          new Map(await Promise.all(keys.map(async (key) => [key, await compile(program(key))] as const)));
+        const layers = (batch: number | 'prefill', isSplit = false) =>
+          layersProgram(shape, batch, undefined, isSplit, tuning);
+        // Side by side: a driver takes a second or more for all of them, on one core.
+        const [decode, splitDecode, prefill, head, top] = await Promise.all([
+          each(batches, (batch) => layers(batch)),
+          each(splitsAttention(shape) ? batches : [], (batch) => layers(batch, true)),
+          compile(layers('prefill')),
+          each(batches, (batch) => headProgram(shape, batch, undefined, tuning)),
+          each([1, maxTop], (count) => topProgram(shape, count)),
+        ]);
         return new ModelPrograms(gpu, buffers, shape, decode, splitDecode, prefill, head, top);
       });
     } catch (error) {
@@ -97,24 +89,29 @@ export class ModelPrograms {
    * From the embedded tokens to the last RMSNorm, for so many rows of the inputs.
    * @param positions those that the row with the longest context attends to
    */
-  encodeLayers(pass: GPUComputePassEncoder, rows: number, positions: number): void {
-    const isSplit = this.splitDecode.size > 0 && positions > (this.shape.splitFrom ?? splitPositions);
-    const decode = isSplit ? this.splitDecode : this.decode;
-    const program = rows <= maxDecodeRows ? fitting(decode, rows) : this.prefill;
-    program.encode(pass, rows, positions);
+  layers(rows: number, positions: number): CompiledProgram {
+    if (rows > maxDecodeRows) return this.prefill;
+    return fitting(this.attentionParts(rows, positions) === 0 ? this.decode : this.splitDecode, rows);
+  }
+
+  /** Parts that attention is cut into for such a step; 0 where it is not. */
+  attentionParts(rows: number, positions: number): number {
+    const { contextLength, splitFrom = splitPositions } = this.shape;
+    if (this.splitDecode.size === 0 || rows > maxDecodeRows || positions <= splitFrom) return 0;
+    return Math.ceil(positions / attentionChunks(contextLength).positions);
   }
 
   /** The logits of the first so many wanted rows. */
-  encodeHead(pass: GPUComputePassEncoder, rows: number): void {
-    fitting(this.head, rows).encode(pass, rows);
+  head(rows: number): CompiledProgram {
+    return fitting(this.heads, rows);
   }
 
   /**
-   * The `top` most likely tokens (1 or maxTop) of the first so many rows of logits, each row [1 + top] pairs: the
-   * logarithm of the sum of exp(logit), then id and logit.
+   * The `top` most likely tokens of rows of logits, each row [1 + top] pairs: the logarithm of the sum of exp(logit), then
+   * id and logit.
    */
-  encodeTop(pass: GPUComputePassEncoder, rows: number, top: 1 | typeof maxTop): void {
-    this.top.get(top)?.encode(pass, rows);
+  search(top: 1 | typeof maxTop): CompiledProgram {
+    return this.top.get(top) as CompiledProgram;
   }
 
   /** Destroys the buffers and submits once: only then their memory goes back. */

@@ -34,7 +34,7 @@ export interface Tuning {
   lanes: { linear: number; row: number; attention: number };
 }
 
-export const tunings: Tuning = { outputs: 4, lanes: { linear: 64, row: 1024, attention: 128 } };
+export const tunings: Tuning = { outputs: 4, lanes: { linear: 64, row: 256, attention: 128 } };
 const tile = 32;
 const searchLanes = 256;
 

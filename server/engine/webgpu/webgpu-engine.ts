@@ -19,6 +19,7 @@ import {
 } from './buffer-plan.ts';
 import { GpuSequences, type GpuSequence } from './gpu-sequences.ts';
 import { ModelPrograms } from './model-programs.ts';
+import { StepCommands, type StepShape } from './step-commands.ts';
 import { rotationTable, uploadWeights } from './upload-weights.ts';
 
 export interface WebGpuEngineOptions {
@@ -36,14 +37,15 @@ export interface WebGpuEngineOptions {
 
 /**
  * A 1-bit model in a GPU's memory. The signs stay packed; the embedding's table stays in the host's memory, and
- * a step uploads the rows of its tokens. A step is one command buffer (a prompt one for each 128 tokens), and
- * makes nothing but that: buffers, pipelines and bind groups are made at load.
+ * a step uploads the rows of its tokens. A step (a prompt's for each 128 tokens) makes nothing
+ * but its command buffers: other buffers, pipelines and bind groups are made at load.
  */
 export class WebGpuEngine implements Engine {
   readonly config: ModelConfig;
   readonly contextLength: number;
   private readonly work = new Exclusive();
   private readonly sequences: GpuSequences;
+  private readonly commands: StepCommands;
   /** What a step writes, made once. */
   private readonly inputs: {
     embedded: Uint16Array<ArrayBuffer>;
@@ -64,6 +66,7 @@ export class WebGpuEngine implements Engine {
     this.config = shape.config;
     this.contextLength = shape.contextLength;
     this.sequences = new GpuSequences(cacheBanks(shape));
+    this.commands = new StepCommands(gpu, programs, shape.config.vocabSize);
     this.inputs = {
       embedded: new Uint16Array(maxRows * this.config.hiddenSize),
       rows: new Uint32Array(4 * maxRows),
@@ -209,45 +212,43 @@ export class WebGpuEngine implements Engine {
     queue.writeBuffer(this.programs.buffer('rows'), 0, rows, 0, 4 * count);
   }
 
-  /** One command buffer: the layers of the rows at these positions (none where they have run), and the wanted rows' head. */
+  /** The layers of the rows at these positions (none where they have run), and the wanted rows' head. */
   private async submit(
     positions: Int32Array,
     wanted: WantedRow[],
     steps: EngineStep[],
     outputs: Float32Array[],
   ): Promise<void> {
-    const { gpu, programs, config } = this;
-    const rows = positions.length;
+    const { gpu, programs, commands, config } = this;
     const count = wanted.length;
     const tops = wanted.filter(({ step }) => wantsTop(steps[step])).length;
-    const top = wanted.every(({ step }) => (steps[step]?.top?.wanted ?? 1) <= 1) ? 1 : maxTop;
+    const most = wanted.every(({ step }) => (steps[step]?.top?.wanted ?? 1) <= 1) ? 1 : maxTop;
     if (count > 0) {
       wanted.forEach(({ row }, i) => (this.inputs.wanted[i] = row));
       // Rows beyond the wanted ones are computed and thrown away: they have to exist.
       this.inputs.wanted.fill(wanted[0]?.row ?? 0, count);
       gpu.queue.writeBuffer(programs.buffer('wanted'), 0, this.inputs.wanted);
     }
-    const encoder = gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    if (rows > 0) programs.encodeLayers(pass, rows, 1 + Math.max(...positions));
-    if (count > 0) programs.encodeHead(pass, count);
-    if (tops > 0) programs.encodeTop(pass, count, top);
-    pass.end();
-    const topBytes = tops > 0 ? count * 8 * (1 + top) : 0;
-    const logitBytes = tops < count ? 4 * count * config.vocabSize : 0;
-    const copy = (from: string, to: string, bytes: number) => {
-      if (bytes > 0) encoder.copyBufferToBuffer(programs.buffer(from), 0, programs.buffer(to), 0, bytes);
+    const step: StepShape = {
+      rows: positions.length,
+      positions: 1 + Math.max(0, ...positions),
+      wanted: count,
+      top: tops > 0 ? most : 0,
+      readsLogits: tops < count,
     };
-    copy('top', 'readTop', topBytes);
-    copy('logits', 'readLogits', logitBytes);
-    gpu.queue.submit([encoder.finish()]);
+    commands.submit(step);
+    const bytes = commands.readBytes(step);
+    // Sequences that decode go on to do so, each one position further.
+    if (step.rows === count && count <= maxDecodeRows) {
+      commands.prepare({ ...step, positions: step.positions + 1 });
+    }
     try {
       if (count === 0) await gpu.queue.onSubmittedWorkDone();
-      await this.readBack('readTop', topBytes, (bytes) =>
-        fillTops(bytes, wanted, steps, Math.min(top, config.vocabSize)),
+      await this.readBack('readTop', bytes.top, (read) =>
+        fillTops(read, wanted, steps, Math.min(most, config.vocabSize)),
       );
-      await this.readBack('readLogits', logitBytes, (bytes) => {
-        const logits = new Float32Array(bytes);
+      await this.readBack('readLogits', bytes.logits, (read) => {
+        const logits = new Float32Array(read);
         wanted.forEach(({ step, outputRow }, i) => {
           if (wantsTop(steps[step])) return;
           outputs[step]?.set(

@@ -16,7 +16,7 @@ fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
   var part = array<f32, SUMS>();
   for (var r = 0u; r < ROUNDS; r++) {
     let k = quadInputs(r * WORKGROUP + lanes.index);
-    let at = row * HIDDEN + k;
+    let at = row * HIDDEN + min(k, vec4u(HIDDEN - 1u));
     let isInside = k < vec4u(HIDDEN);
     values[r] = select(vec4f(), vec4f(raw[at.x], raw[at.y], raw[at.z], raw[at.w]), isInside);
     residuals[r] = select(vec4f(), vec4f(hidden[at.x], hidden[at.y], hidden[at.z], hidden[at.w]), isInside);

@@ -40,7 +40,7 @@ describe.skipIf(noSoftwareAdapter !== undefined)('the WebGPU engine', { timeout:
       mlpBias: true,
     });
     checkpoint = await openCheckpoint(path);
-    gpu = await softwareGpu();
+    gpu = await softwareGpu({ unchecked: true });
     engine = await WebGpuEngine.load(gpu, checkpoint, { contextLength, sequences: 3, exact: true });
     portable = await PortableEngine.load(checkpoint, { contextLength, sequences: 3 });
   });

@@ -226,6 +226,7 @@ export function describeKernels(name: string, tests: (test: KernelTest) => void)
         let gpu: GpuDevice;
         beforeAll(async () => {
           gpu = await softwareGpu({
+            unchecked: true,
             without: optionalFeatures.filter((feature) => !needs.includes(feature)),
           });
         });

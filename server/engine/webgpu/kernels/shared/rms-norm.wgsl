@@ -9,7 +9,8 @@ fn normaliseRow(row: u32, values: ptr<function, array<vec4f, ROUNDS>>, lanes: La
   for (var r = 0u; r < ROUNDS; r++) {
     let quad = r * WORKGROUP + lanes.index;
     let k = quadInputs(quad);
-    let value = (*values)[r] * scale * vec4f(gain[k.x], gain[k.y], gain[k.z], gain[k.w]);
+    let read = min(k, vec4u(HIDDEN - 1u));
+    let value = (*values)[r] * scale * vec4f(gain[read.x], gain[read.y], gain[read.z], gain[read.w]);
     if (COPIES == 0u) {
       for (var i = 0u; i < 4u; i++) {
         if (k[i] < HIDDEN) {
@@ -18,7 +19,7 @@ fn normaliseRow(row: u32, values: ptr<function, array<vec4f, ROUNDS>>, lanes: La
       }
     }
     for (var copy = 0u; copy < COPIES; copy++) {
-      let g = copy * HIDDEN + k;
+      let g = copy * HIDDEN + read;
       let product = value * vec4f(factors[g.x], factors[g.y], factors[g.z], factors[g.w]);
       storeQuad(copy, row, quad, quad < QUADS, select(vec4f(), product, k < vec4u(HIDDEN)), lanes.index);
     }
