@@ -18,11 +18,13 @@ import kvVectorSingle from './kernels/shared/kv-vector-single.wgsl';
 import lanesSubgroups from './kernels/shared/lanes-subgroups.wgsl';
 import lanesPlain from './kernels/shared/lanes.wgsl';
 import layerNorm from './kernels/shared/layer-norm.wgsl';
+import normedCopies from './kernels/shared/normed-copies.wgsl';
 import productOutputs from './kernels/shared/product-outputs.wgsl';
 import rmsNorm from './kernels/shared/rms-norm.wgsl';
 import rowQuads from './kernels/shared/row-quads.wgsl';
 import scaledF32 from './kernels/shared/scaled-f32.wgsl';
 import scaledInteger from './kernels/shared/scaled-integer.wgsl';
+import scaledPlain from './kernels/shared/scaled-plain.wgsl';
 import signedF32 from './kernels/shared/signed-f32.wgsl';
 import signedInteger from './kernels/shared/signed-integer.wgsl';
 import sort from './kernels/shared/sort.wgsl';
@@ -64,14 +66,14 @@ export function kernelVariant(
 
 /** Each kernel with the shared texts that it needs. Those in quotes stand for their variant. */
 const kernels = {
-  'embed-norm': [embedNorm, 'lanes', 'scaled', rowQuads, rmsNorm],
+  'embed-norm': [embedNorm, 'lanes', 'scaled', rowQuads, 'normed', rmsNorm],
   'sign-gemv': [signGemv, 'lanes', productOutputs, 'signed', 'word'],
   'sign-gemm': [signGemm, productOutputs, 'signed', 'tile'],
   'norm-rope-cache': [normRopeCache, 'lanes', 'kv', layerNorm],
   attention: [attention, 'lanes', 'kv', 'vector', 'scaled', 'head', attend],
   'attention-part': [attentionPart, 'lanes', 'kv', 'vector', attend],
   'attention-merge': [attentionMerge, 'scaled', 'head'],
-  'norm-residual-norm': [normResidualNorm, 'lanes', 'scaled', rowQuads, rmsNorm],
+  'norm-residual-norm': [normResidualNorm, 'lanes', 'scaled', rowQuads, 'normed', rmsNorm],
   'norm-swiglu': [normSwiglu, 'lanes', 'scaled'],
   'head-gemv': [headGemv, 'lanes'],
   'top-block': [topBlock, 'lanes', sort],
@@ -97,13 +99,16 @@ export function kernelSource(name: KernelName, constants: KernelConstants, varia
   const uses = (part: string) => (shared as readonly string[]).includes(part);
   const usesSubgroups = variant.subgroups && uses('lanes');
   const usesIntegers = variant.integerProducts && takesIntegers(constants);
+  // The lm_head's inputs have no g.
+  const isPlain = constants.COPIES === 0;
   // Heads whose elements fill no whole vectors are read pair by pair.
   const vectors = Number(constants.HEAD_DIM ?? 0) % 8 === 0;
   const texts: Record<string, string> = {
     lanes: usesSubgroups ? lanesSubgroups : lanesPlain,
     kv: variant.halfCache ? kvF16 : kvF32,
     vector: !vectors ? kvVectorSingle : variant.halfCache ? kvVectorF16 : kvVectorF32,
-    scaled: usesIntegers ? scaledInteger : scaledF32,
+    scaled: isPlain ? scaledPlain : usesIntegers ? scaledInteger : scaledF32,
+    normed: isPlain ? '' : normedCopies,
     signed: usesIntegers ? signedInteger : signedF32,
     word: usesIntegers ? wordInteger : wordF32,
     tile: usesIntegers ? tileInteger : tileF32,

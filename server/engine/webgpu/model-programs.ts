@@ -11,7 +11,7 @@ import {
 } from './buffer-plan.ts';
 import { CompiledProgram, PipelineCache } from './compiled-program.ts';
 import { kernelVariant } from './kernel-source.ts';
-import { headProgram, layersProgram, topProgram, tunings, type Dispatch } from './step-program.ts';
+import { headProgram, layersProgram, topProgram, tuningWithin, type Dispatch } from './step-program.ts';
 
 /** Rows that the decode kernels are made for; a step takes the next larger one. */
 const batches = [1, 2, 4, 8] as const;
@@ -53,11 +53,7 @@ export class ModelPrograms {
           shape.exact,
         );
         const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = gpu.device.limits;
-        const mostLanes = Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX);
-        const tuning = {
-          ...tunings,
-          lanes: { ...tunings.lanes, row: Math.min(tunings.lanes.row, mostLanes) },
-        };
+        const tuning = tuningWithin(Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX));
         const cache = new PipelineCache(gpu.device, variant, (name) => named(buffers, name));
         const compile = (program: Dispatch[]) => CompiledProgram.compile(program, cache);
         const each = async <Key>(keys: readonly Key[], program: (key: Key) => Dispatch[]) =>

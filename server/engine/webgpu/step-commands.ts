@@ -16,8 +16,11 @@ export interface StepShape {
   readsLogits: boolean;
 }
 
-/** Dispatches of a command buffer: the GPU begins with the first ones while the next are encoded. */
-const dispatchesAtOnce = 40;
+/**
+ * Dispatches of the first command buffer, with which the GPU begins while the next is encoded; each one after it has twice as
+ * many as the last.
+ */
+const firstDispatches = 20;
 
 /**
  * Encodes and submits steps. Encoding LLaMA-7B's takes as long as a large card needs to run it, so a step is submitted in
@@ -67,7 +70,8 @@ export class StepCommands {
     ];
     let encoder = device.createCommandEncoder();
     let pass = encoder.beginComputePass();
-    let room = dispatchesAtOnce;
+    let most = firstDispatches;
+    let room = most;
     for (const { program, rows } of programs) {
       for (let first = 0; first < program.length;) {
         if (room === 0) {
@@ -75,7 +79,8 @@ export class StepCommands {
           yield encoder.finish();
           encoder = device.createCommandEncoder();
           pass = encoder.beginComputePass();
-          room = dispatchesAtOnce;
+          most *= 2;
+          room = most;
         }
         const end = Math.min(program.length, first + room);
         program.encode(pass, { rows, positions, first, end });

@@ -26,15 +26,49 @@ export interface Dispatch {
   groups: [number | 'rows', (number | 'rows' | 'tiles')?, { positions: number }?];
 }
 
-/** How the kernels divide their work among lanes: what a benchmark may vary. */
-export interface Tuning {
-  /** Outputs that a workgroup of a product makes: they share the inputs they read. */
+/** How a product divides its work. */
+export interface ProductTuning {
+  /** Lanes of a workgroup: they take words of the inputs in turn. */
+  lanes: number;
+  /** Outputs that a workgroup makes: they share the inputs that it reads. */
   outputs: number;
-  /** Lanes of a workgroup of a 1-bit product or of the lm_head; at most, of one that works on a row; of attention. */
-  lanes: { linear: number; row: number; attention: number };
 }
 
-export const tunings: Tuning = { outputs: 4, lanes: { linear: 64, row: 256, attention: 128 } };
+/** How the kernels divide their work among lanes: what a benchmark may vary. */
+export interface Tuning {
+  /**
+   * A 1-bit product, or the lm_head, of decoding rows.
+   * @param words of 32 inputs
+   * @param outputs of all its linears
+   */
+  product(batch: number, words: number, outputs: number): ProductTuning;
+  head(batch: number): ProductTuning;
+  /** Lanes, at most, that make one whole row, or parts of one. */
+  rowLanes: number;
+  partLanes: number;
+  attentionLanes: number;
+}
+
+/**
+ * As an H200 was fastest (docs/gpu.md). Many rows have no registers left for many lanes' sums; a product of few outputs
+ * needs more workgroups to fill a card, one of long rows more lanes to a row.
+ */
+export const tunings: Tuning = {
+  product: (batch, words, outputs) =>
+    batch > 2
+      ? { lanes: 32, outputs: 4 }
+      : { lanes: words > 256 ? 128 : 64, outputs: outputs < 8192 ? 2 : 4 },
+  head: (batch) => (batch > 2 ? { lanes: 32, outputs: 2 } : { lanes: 64, outputs: 4 }),
+  rowLanes: 1024,
+  partLanes: 256,
+  attentionLanes: 128,
+};
+
+/** The same for a device whose workgroups have at most so many lanes. */
+export function tuningWithin(mostLanes: number): Tuning {
+  return { ...tunings, rowLanes: Math.min(tunings.rowLanes, mostLanes) };
+}
+
 const tile = 32;
 const searchLanes = 256;
 
@@ -56,22 +90,22 @@ export function layersProgram(
   isSplit = false,
   tuning = tunings,
 ): Dispatch[] {
-  const { lanes } = tuning;
+  const { rowLanes, partLanes, attentionLanes } = tuning;
   const { config, contextLength } = shape;
   const { hiddenSize, intermediateSize, heads, kvHeads, headDim, layers } = config;
   const banks = cacheBanks(shape, limit);
   const norms = { RMS_EPS: { f32: config.rmsNormEps }, LAYER_NORM_EPS: { f32: config.layerNormEps } };
   const hidden = {
-    WORKGROUP: lanesFor(8 * signWords(hiddenSize), lanes.row),
+    WORKGROUP: lanesFor(8 * signWords(hiddenSize), rowLanes),
     SUMS: 1,
     MAX_ROWS: maxRows,
     HIDDEN: hiddenSize,
     WORDS: signWords(hiddenSize),
   };
   const mlpQuads = 8 * signWords(intermediateSize);
-  const mlpLanes = lanesFor(mlpQuads, lanes.row);
+  const mlpLanes = lanesFor(mlpQuads, partLanes);
   const [queryPairs, kvPairs] = [(heads * headDim) / 2, (kvHeads * headDim) / 2];
-  const pairLanes = lanesFor(Math.max(queryPairs, kvPairs), lanes.row);
+  const pairLanes = lanesFor(Math.max(queryPairs, kvPairs), partLanes);
   const program: Dispatch[] = [
     {
       kernel: 'embed-norm',
@@ -115,7 +149,7 @@ export function layersProgram(
       });
     });
     const attention = {
-      WORKGROUP: Math.max(lanes.attention, headDim / 2),
+      WORKGROUP: Math.max(attentionLanes, headDim / 2),
       SUMS: 1,
       HEADS: heads,
       KV_HEADS: kvHeads,
@@ -126,6 +160,7 @@ export function layersProgram(
     const output = {
       MAX_ROWS: maxRows,
       WORDS: signWords(heads * headDim),
+      COPIES: 1,
       FLOAT_INPUTS: headDim % 32 !== 0,
     };
     const chunks = attentionChunks(contextLength);
@@ -154,7 +189,7 @@ export function layersProgram(
         constants: {
           ...output,
           ...parts,
-          WORKGROUP: lanesFor(headDim / 2, lanes.row),
+          WORKGROUP: lanesFor(headDim / 2, partLanes),
           HEADS: heads,
           HEAD_DIM: headDim,
         },
@@ -175,6 +210,7 @@ export function layersProgram(
       constants: {
         WORKGROUP: mlpLanes,
         SUMS: 2,
+        COPIES: 1,
         MAX_ROWS: maxRows,
         LAYER_NORM_EPS: norms.LAYER_NORM_EPS,
         INTERMEDIATE: intermediateSize,
@@ -211,9 +247,17 @@ function signProduct(
   block: string,
   scaled: string,
   batch: number | 'prefill',
-  { outputs, lanes }: Tuning,
+  tuning: Tuning,
 ): Dispatch {
   const { inSize, outs } = groupShape(config, group);
+  const { lanes, outputs } =
+    batch === 'prefill'
+      ? { lanes: 64, outputs: tile }
+      : tuning.product(
+          batch,
+          signWords(inSize),
+          outs.reduce((sum, out) => sum + out, 0),
+        );
   const [out0 = 0, out1 = 0, out2 = 0] = outs;
   const constants = {
     OUT_0: out0,
@@ -221,19 +265,19 @@ function signProduct(
     OUT_2: out2,
     WORDS: signWords(inSize),
     MAX_ROWS: maxRows,
-    SPAN: batch === 'prefill' ? tile : outputs,
+    SPAN: outputs,
     FLOAT_INPUTS: group === 'o' && config.headDim % 32 !== 0,
   };
   const bindings = [`${block}${group}.signs`, `${block}${group}.h`, scaled, 'raw'];
   const groupsOf = (size: number) => outs.reduce((sum, out) => sum + Math.ceil(out / size), 0);
   if (batch === 'prefill') {
-    return { kernel: 'sign-gemm', constants, bindings, groups: [groupsOf(tile), 'tiles'] };
+    return { kernel: 'sign-gemm', constants, bindings, groups: [groupsOf(outputs), 'tiles'] };
   }
   return {
     kernel: 'sign-gemv',
     constants: {
       ...constants,
-      WORKGROUP: lanes.linear,
+      WORKGROUP: lanes,
       BATCH: batch,
       SUMS: outputs * batch,
     },
@@ -247,12 +291,13 @@ export function headProgram(
   { config }: GpuEngineShape,
   batch: number,
   limit?: number,
-  { outputs, lanes } = tunings,
+  tuning = tunings,
 ): Dispatch[] {
+  const { lanes, outputs } = tuning.head(batch);
   return headPieces(config, limit).map(({ first, count }, piece) => ({
     kernel: 'head-gemv',
     constants: {
-      WORKGROUP: lanes.linear,
+      WORKGROUP: lanes,
       SUMS: outputs * batch,
       OUTPUTS: outputs,
       BATCH: batch,

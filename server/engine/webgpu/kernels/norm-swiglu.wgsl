@@ -52,5 +52,5 @@ fn main(lanes: Lanes, @builtin(workgroup_id) group: vec3u) {
       values[i] = gate / (1.0 + exp(-gate)) * up * factors[k[i]];
     }
   }
-  storeQuad(0u, row, quad, quad < 8u * WORDS, values, lanes.index);
+  storeQuad(row, quad, quad < 8u * WORDS, array<vec4f, COPIES>(values), lanes.index);
 }

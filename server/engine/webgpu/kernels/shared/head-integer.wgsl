@@ -13,5 +13,6 @@ fn storeHead(head: u32, row: u32, pair: vec2f, lane: u32) {
   for (var i = 0u; i < 4u; i++) {
     values[i] = headPairs[k[i] / 2u][k[i] % 2u];
   }
-  storeQuad(0u, row, head * (HEAD_DIM / 4u) + lane, lane < HEAD_DIM / 4u, values, lane);
+  let quad = head * (HEAD_DIM / 4u) + lane;
+  storeQuad(row, quad, lane < HEAD_DIM / 4u, array<vec4f, COPIES>(values), lane);
 }

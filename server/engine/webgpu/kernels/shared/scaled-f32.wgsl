@@ -11,12 +11,14 @@ fn quadInputs(quad: u32) -> vec4u {
   return 4u * quad + vec4u(0u, 1u, 2u, 3u);
 }
 
-/// Stores x ⊙ g of a quad. Every lane of the workgroup has to come here, and `isInside` says which have a quad.
-fn storeQuad(copy: u32, row: u32, quad: u32, isInside: bool, values: vec4f, lane: u32) {
+/// Stores COPIES of x ⊙ g of a quad. Every lane of the workgroup has to come here, and `isInside` says which have a quad.
+fn storeQuad(row: u32, quad: u32, isInside: bool, values: array<vec4f, COPIES>, lane: u32) {
   if (isInside) {
-    let at = scaledIndex(copy, row, 4u * quad, WORDS);
-    for (var i = 0u; i < 4u; i++) {
-      scaled[at + i] = values[i];
+    for (var copy = 0u; copy < COPIES; copy++) {
+      let at = scaledIndex(copy, row, 4u * quad, WORDS);
+      for (var i = 0u; i < 4u; i++) {
+        scaled[at + i] = values[copy][i];
+      }
     }
   }
 }
