@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../checkpoint/model-config.ts';
 import { asOneBitError, OneBitError, throwIfCancelled, type ErrorCode } from '../protocol/error.ts';
 import type { MemoryReport } from '../protocol/memory.ts';
-import type { Engine, EngineStep, Sequence } from './engine.ts';
+import { requirePositions, type Engine, type EngineStep, type Sequence } from './engine.ts';
 import { Exclusive } from './exclusive.ts';
 
 /** Errors after which a device is not to be trusted any more; others are the request's own. */
@@ -110,6 +110,24 @@ export class FallbackEngine implements Engine {
       }
       throwIfCancelled(signal);
       return this.step(this.current ?? (await this.openBackup()), steps, sequences, signal);
+    });
+  }
+
+  copyPositions(from: Sequence, to: Sequence, end: number): Promise<void> {
+    return this.work.run(async () => {
+      const [source, target] = [this.own(from), this.own(to)];
+      requirePositions(source, end);
+      if (source === target || target.length >= end) return;
+      try {
+        if (target.inner?.length === target.length && (source.inner?.length ?? 0) >= end) {
+          await this.current?.copyPositions?.(source.inner as Sequence, target.inner, end);
+        }
+      } catch (error) {
+        if (this.moved !== undefined || !isDeviceFailure(error)) throw error;
+        await this.move(asOneBitError(error));
+      }
+      // What was not copied runs before the sequence's next step.
+      target.tokens.push(...source.tokens.slice(target.length, end));
     });
   }
 

@@ -73,7 +73,7 @@ async function openOnDevice(
     if (wasNamed && reason === 'destroyed') journal?.forgive(gpu.info);
   });
   try {
-    const options = { contextLength, sequences, exact, reason, ownsDevice: true };
+    const options = { contextLength, sequences, exact, reason, ownsDevice: true, compilesAhead: true };
     const engine = await WebGpuEngine.load(gpu, checkpoint, options, signal, onProgress);
     use?.computes();
     if (wasNamed) [gpu.info, searchForGpus].forEach((it) => journal?.forgive(it, 'opening'));

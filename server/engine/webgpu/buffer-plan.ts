@@ -31,6 +31,8 @@ export interface GpuEngineShape {
   exact: boolean;
   /** Positions from which the attention of decoding rows is cut into parts; default splitPositions. */
   splitFrom?: number;
+  /** Bytes of keys, or of values, that a layer has in one buffer at most; default bindingLimit. */
+  bankBytes?: number;
 }
 
 /** Whether a context is long enough that decoding rows' attention is ever cut into parts. */
@@ -44,7 +46,7 @@ export interface PlannedBuffer {
   bytes: number;
   /** Of scratch: bytes that belong to one row of a step. */
   rowBytes?: number;
-  usage: 'weights' | 'scratch' | 'input' | 'output' | 'readback';
+  usage: 'weights' | 'scratch' | 'cache' | 'input' | 'output' | 'readback';
 }
 
 /** The linears that share one product: their projections' outputs stand one after the other. */
@@ -107,7 +109,7 @@ export function cacheBanks(shape: GpuEngineShape, limit = bindingLimit): Piece[]
         `to fit ${limit / 2 ** 20} MiB. Use --context ${most} or less, or --device cpu.`,
     );
   }
-  return pieces(shape.sequences, bytes, limit);
+  return pieces(shape.sequences, bytes, Math.min(limit, shape.bankBytes ?? limit));
 }
 
 /** Bytes of one position's keys (or values) of one layer. */
@@ -138,7 +140,7 @@ export function planBuffers(shape: GpuEngineShape, limit = bindingLimit): Planne
     banks.forEach(({ count }, bank) => {
       for (const kind of ['keys', 'values']) {
         const bytes = count * contextLength * positionBytes(shape);
-        buffers.push({ name: `${block}${kind}.${bank}`, part: 'kv-cache', bytes, usage: 'scratch' });
+        buffers.push({ name: `${block}${kind}.${bank}`, part: 'kv-cache', bytes, usage: 'cache' });
       }
     });
   }

@@ -84,7 +84,10 @@ export class CompiledProgram {
     return this.dispatches.length;
   }
 
-  /** Pipelines are compiled side by side, where the driver does so. */
+  /**
+   * Pipelines are compiled side by side, where the driver does so.
+   * @throws OneBitError internal for what the driver does not compile
+   */
   static async compile(program: Dispatch[], cache: PipelineCache): Promise<CompiledProgram> {
     return new CompiledProgram(
       await Promise.all(

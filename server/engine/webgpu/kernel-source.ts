@@ -2,6 +2,7 @@ import type { OptionalFeature } from '../../gpu/adapters.ts';
 import attentionMerge from './kernels/attention-merge.wgsl';
 import attentionPart from './kernels/attention-part.wgsl';
 import attention from './kernels/attention.wgsl';
+import copyPositions from './kernels/copy-positions.wgsl';
 import embedNorm from './kernels/embed-norm.wgsl';
 import headGemv from './kernels/head-gemv.wgsl';
 import normResidualNorm from './kernels/norm-residual-norm.wgsl';
@@ -73,6 +74,7 @@ const kernels = {
   attention: [attention, 'lanes', 'kv', 'vector', 'scaled', 'head', attend],
   'attention-part': [attentionPart, 'lanes', 'kv', 'vector', attend],
   'attention-merge': [attentionMerge, 'scaled', 'head'],
+  'copy-positions': [copyPositions, 'kv'],
   'norm-residual-norm': [normResidualNorm, 'lanes', 'scaled', rowQuads, 'normed', rmsNorm],
   'norm-swiglu': [normSwiglu, 'lanes', 'scaled'],
   'head-gemv': [headGemv, 'lanes'],

@@ -1,20 +1,5 @@
 import type { GpuDevice } from '../../gpu/device.ts';
-import type { maxTop } from './buffer-plan.ts';
-import type { ModelPrograms } from './model-programs.ts';
-
-/** What the commands of a step depend on, beside what stands in its buffers. */
-export interface StepShape {
-  /** Rows that go through the layers; 0 where they have run. */
-  rows: number;
-  /** Positions that the row with the longest context attends to. */
-  positions: number;
-  /** Rows whose logits are made. */
-  wanted: number;
-  /** Most likely tokens that are looked for. */
-  top: 0 | 1 | typeof maxTop;
-  /** Whether the logits themselves are read back. */
-  readsLogits: boolean;
-}
+import type { ModelPrograms, StepProgram, StepShape } from './model-programs.ts';
 
 /**
  * Dispatches of the first command buffer, with which the GPU begins while the next is encoded; each one after it has twice as
@@ -35,16 +20,20 @@ export class StepCommands {
     private readonly vocabSize: number,
   ) {}
 
-  submit(step: StepShape): void {
+  /** @throws OneBitError internal for a kernel that the driver does not compile */
+  async submit(step: StepShape): Promise<void> {
+    const programs = await this.programs.ofStep(step);
     const { queue } = this.gpu;
     const prepared = this.prepared?.key === this.key(step) ? this.prepared.buffers : undefined;
     this.prepared = undefined;
-    for (const buffer of prepared ?? this.encode(step)) queue.submit([buffer]);
+    for (const buffer of prepared ?? this.encode(step, programs)) queue.submit([buffer]);
   }
 
-  /** Encodes a step that is expected to be the next. */
+  /** Encodes a step that is expected to be the next, where its programs are compiled. */
   prepare(step: StepShape): void {
-    this.prepared = { key: this.key(step), buffers: [...this.encode(step)] };
+    const programs = this.programs.compiledOfStep(step);
+    if (programs === undefined) return;
+    this.prepared = { key: this.key(step), buffers: [...this.encode(step, programs)] };
   }
 
   /** Bytes of what the step leaves in `readTop` and in `readLogits`. */
@@ -56,18 +45,14 @@ export class StepCommands {
   }
 
   /** Steps of one key have the same commands. */
-  private key({ rows, positions, wanted, top, readsLogits }: StepShape): string {
-    return [rows, this.programs.attentionParts(rows, positions), wanted, top, readsLogits].join();
+  private key(step: StepShape): string {
+    const { rows, wanted, top, readsLogits } = step;
+    return [rows, this.programs.attentionParts(step), wanted, top, readsLogits].join();
   }
 
-  private *encode(step: StepShape): Generator<GPUCommandBuffer> {
+  private *encode(step: StepShape, programs: StepProgram[]): Generator<GPUCommandBuffer> {
     const { device } = this.gpu;
-    const { rows, positions, wanted, top } = step;
-    const programs = [
-      ...(rows > 0 ? [{ program: this.programs.layers(rows, positions), rows }] : []),
-      ...(wanted > 0 ? [{ program: this.programs.head(wanted), rows: wanted }] : []),
-      ...(top === 0 ? [] : [{ program: this.programs.search(top), rows: wanted }]),
-    ];
+    const { positions } = step;
     let encoder = device.createCommandEncoder();
     let pass = encoder.beginComputePass();
     let most = firstDispatches;

@@ -325,3 +325,13 @@ export function topProgram({ config }: GpuEngineShape, top = maxTop): Dispatch[]
     { kernel: 'top-merge', constants, bindings: ['candidates', 'topBlocks', 'top'], groups: ['rows'] },
   ];
 }
+
+/** The dispatches that copy positions from one sequence of a bank of the KV cache to another, in every layer. */
+export function copyProgram({ config }: GpuEngineShape, bank: number): Dispatch[] {
+  return Array.from({ length: config.layers }, (_, layer) => ({
+    kernel: 'copy-positions',
+    constants: { WORKGROUP: searchLanes },
+    bindings: ['rows', `layers.${layer}.keys.${bank}`, `layers.${layer}.values.${bank}`],
+    groups: [256],
+  }));
+}

@@ -4,7 +4,7 @@ import type { GpuDevice } from '../../gpu/device.ts';
 import { OneBitError, throwIfCancelled } from '../../protocol/error.ts';
 import type { MemoryReport } from '../../protocol/memory.ts';
 import type { OnProgress } from '../../protocol/progress.ts';
-import { wantsTop, type Engine, type EngineStep, type Sequence } from '../engine.ts';
+import { requirePositions, wantsTop, type Engine, type EngineStep, type Sequence } from '../engine.ts';
 import { Exclusive } from '../exclusive.ts';
 import { memoryReport, type HeldBytes } from '../memory-report.ts';
 import { planSteps, type StepBlock, type WantedRow } from '../step-plan.ts';
@@ -15,11 +15,12 @@ import {
   maxTop,
   planBuffers,
   planGpuMemory,
+  positionBytes,
   type GpuEngineShape,
 } from './buffer-plan.ts';
 import { GpuSequences, type GpuSequence } from './gpu-sequences.ts';
-import { ModelPrograms } from './model-programs.ts';
-import { StepCommands, type StepShape } from './step-commands.ts';
+import { ModelPrograms, type StepShape } from './model-programs.ts';
+import { StepCommands } from './step-commands.ts';
 import { rotationTable, uploadWeights } from './upload-weights.ts';
 
 export interface WebGpuEngineOptions {
@@ -27,12 +28,15 @@ export interface WebGpuEngineOptions {
   sequences: number;
   /** f32 in the KV cache; fp16 otherwise. */
   exact?: boolean;
-  /** See GpuEngineShape.splitFrom. */
+  /** See GpuEngineShape. */
   splitFrom?: number;
+  bankBytes?: number;
   /** Why the model runs on this GPU, for the memory report. */
   reason?: string;
   /** `dispose` destroys the device too. */
   ownsDevice?: boolean;
+  /** After the load, kernels that no step has needed yet are compiled in the background. */
+  compilesAhead?: boolean;
 }
 
 /**
@@ -53,6 +57,9 @@ export class WebGpuEngine implements Engine {
     wanted: Uint32Array<ArrayBuffer>;
   };
   private disposed = false;
+  private readonly lifetime = new AbortController();
+  /** Resolves when nothing is compiled in the background. */
+  private readonly compiling: Promise<void>;
   /** Bytes that `forward` has read back from the GPU. */
   bytesReadBack = 0;
 
@@ -72,6 +79,11 @@ export class WebGpuEngine implements Engine {
       rows: new Uint32Array(4 * maxRows),
       wanted: new Uint32Array(maxDecodeRows),
     };
+    // What does not compile is told to the step that needs it.
+    this.compiling =
+      options.compilesAhead === true
+        ? programs.compileAll(this.lifetime.signal).catch(() => undefined)
+        : Promise.resolve();
   }
 
   /**
@@ -88,8 +100,8 @@ export class WebGpuEngine implements Engine {
   ): Promise<WebGpuEngine> {
     const { config } = checkpoint;
     requireRunnable(checkpoint);
-    const { contextLength, sequences, exact = false, splitFrom } = options;
-    const shape: GpuEngineShape = { config, contextLength, sequences, exact, splitFrom };
+    const { contextLength, sequences, exact = false, splitFrom, bankBytes } = options;
+    const shape: GpuEngineShape = { config, contextLength, sequences, exact, splitFrom, bankBytes };
     throwIfCancelled(signal);
     const programs = await ModelPrograms.create(gpu, shape);
     try {
@@ -145,10 +157,23 @@ export class WebGpuEngine implements Engine {
     return this.work.run(() => this.run(steps, signal));
   }
 
+  copyPositions(from: Sequence, to: Sequence, end: number): Promise<void> {
+    return this.work.run(async () => {
+      this.requireOpen();
+      this.gpu.check();
+      const [source, target] = [this.sequences.own(from), this.sequences.own(to)];
+      requirePositions(source, end);
+      if (source === target || target.length >= end) return;
+      await this.copyCache(source, target, end);
+      target.length = end;
+    });
+  }
+
   async dispose(): Promise<void> {
     if (this.disposed) return;
     this.disposed = true;
-    await this.work.idle();
+    this.lifetime.abort();
+    await Promise.all([this.work.idle(), this.compiling]);
     this.sequences.clear();
     this.programs.destroy();
     this.embedding = new Uint16Array(0);
@@ -157,6 +182,41 @@ export class WebGpuEngine implements Engine {
 
   private requireOpen(): void {
     if (this.disposed) throw new OneBitError('no-model', 'The engine has been disposed.');
+  }
+
+  /** Keys and values of positions [target.length, end), in every layer. The steps that follow wait for it. */
+  private async copyCache(source: GpuSequence, target: GpuSequence, end: number): Promise<void> {
+    const { gpu, programs, shape } = this;
+    const { contextLength } = shape;
+    const bytes = positionBytes(shape);
+    const first = target.length;
+    const offset = ({ slot }: GpuSequence) => (slot * contextLength + first) * bytes;
+    const program = source.bank === target.bank ? await programs.copiesWithin(source.bank) : undefined;
+    const encoder = gpu.device.createCommandEncoder();
+    if (program !== undefined) {
+      // In pairs of elements, as the kernel sees the cache.
+      const pairs = [offset(source), offset(target), (end - first) * bytes].map(
+        (size) => size / (shape.exact ? 8 : 4),
+      );
+      gpu.queue.writeBuffer(programs.buffer('rows'), 0, new Uint32Array([...pairs, 0]));
+      const pass = encoder.beginComputePass();
+      program.encode(pass, { rows: 1 });
+      pass.end();
+    } else {
+      for (let layer = 0; layer < this.config.layers; layer++) {
+        for (const kind of ['keys', 'values']) {
+          const name = `layers.${layer}.${kind}`;
+          encoder.copyBufferToBuffer(
+            programs.buffer(`${name}.${source.bank}`),
+            offset(source),
+            programs.buffer(`${name}.${target.bank}`),
+            offset(target),
+            (end - first) * bytes,
+          );
+        }
+      }
+    }
+    gpu.queue.submit([encoder.finish()]);
   }
 
   private async run(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]> {
@@ -236,7 +296,7 @@ export class WebGpuEngine implements Engine {
       top: tops > 0 ? most : 0,
       readsLogits: tops < count,
     };
-    commands.submit(step);
+    await commands.submit(step);
     const bytes = commands.readBytes(step);
     // Sequences that decode go on to do so, each one position further.
     if (step.rows === count && count <= maxDecodeRows) {

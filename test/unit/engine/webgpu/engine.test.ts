@@ -110,6 +110,37 @@ describe.skipIf(noSoftwareAdapter !== undefined)('the WebGPU engine', { timeout:
     expect(gpu.ledger.count).toBe(count);
   });
 
+  it.each([
+    ['one bank', undefined],
+    ['two banks, the third sequence alone in one', 2 * contextLength * 24 * 4],
+  ] as const)('goes on from positions that another sequence has computed: %s', async (_, bankBytes) => {
+    const own = await WebGpuEngine.load(gpu, checkpoint, {
+      contextLength,
+      sequences: 3,
+      exact: true,
+      bankBytes,
+    });
+    const [first, second, third] = [own.open(), own.open(), own.open()];
+    await own.forward([
+      { sequence: first, tokens, logits: 'none' },
+      { sequence: second, tokens: tokens.slice(0, 7), logits: 'none' },
+    ]);
+    await own.copyPositions(first, second, 30);
+    await own.copyPositions(first, third, 40);
+    expect([second.length, third.length]).toEqual([30, 40]);
+    const [a, b] = await own.forward([
+      { sequence: second, tokens: tokens.slice(30), logits: 'last' },
+      { sequence: third, tokens: tokens.slice(40), logits: 'last' },
+    ]);
+    const sequence = portable.open();
+    const [expected] = await portable.forward([{ sequence, tokens, logits: 'last' }]);
+    sequence.dispose();
+    expectNear(a, expected);
+    expectNear(b, expected);
+    await expect(own.copyPositions(third, first, 60)).rejects.toMatchObject({ code: 'internal' });
+    await own.dispose();
+  });
+
   it('chooses the same ids over 128 greedy tokens, and reads back less than 1 KB for each', async () => {
     const [ours, reference] = [engine.open(), portable.open()];
     let [token, expected] = [3, 3];
