@@ -51,7 +51,11 @@ export async function measureEncode(steps: number): Promise<{ milliseconds: numb
     size: topRowBytes,
     usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
   });
-  const cache = new PipelineCache(device, { subgroups: false, halfCache: true, integerProducts: false }, buffer);
+  const cache = new PipelineCache(
+    device,
+    { subgroups: false, halfCache: true, integerProducts: false },
+    buffer,
+  );
   const dispatches = [...layersProgram(shape, 1), ...headProgram(shape, 1), ...topProgram(shape)];
   const program = await CompiledProgram.compile(dispatches, cache);
   const embedded = new Uint16Array(llama7b.hiddenSize);

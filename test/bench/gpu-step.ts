@@ -6,7 +6,7 @@ import {
   headProgram,
   layersProgram,
   topProgram,
-  tunings,
+  tuningWithin,
   type Dispatch,
   type Tuning,
 } from '../../server/engine/webgpu/step-program.ts';
@@ -114,14 +114,15 @@ export class GpuStepBench {
   }
 
   /** The GPU's time of each kernel's dispatches of a step, and of the whole step, last. */
-  async time(tuning: Tuning = tunings, variant?: Partial<KernelVariant>): Promise<KernelTime[]> {
+  async time(tuning?: Tuning, variant?: Partial<KernelVariant>): Promise<KernelTime[]> {
+    const { maxComputeInvocationsPerWorkgroup } = this.gpu.device.limits;
+    const program = this.program(tuning ?? tuningWithin(maxComputeInvocationsPerWorkgroup));
     const { gpu, options } = this;
     const cache = new PipelineCache(
       gpu.device,
       { ...kernelVariant({ features: gpu.features, integerDot: gpu.info.integerDot }, false), ...variant },
       (name) => this.buffers.get(name) as GPUBuffer,
     );
-    const program = this.program(tuning);
     const name = ({ kernel, bindings }: Dispatch) =>
       kernel.startsWith('sign') ? `${kernel} ${bindings[0]?.split('.')[2] ?? ''}` : kernel;
     const kernels = new Map<string, Dispatch[]>();
@@ -172,55 +173,51 @@ export class GpuStepBench {
     return Number(end - begin) / 1e6;
   }
 
-  async latency(): Promise<void> {
-    const { device, queue } = this.gpu;
-    const read = device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    const from = this.buffers.get('hidden') as GPUBuffer;
-    const cache = new PipelineCache(
-      this.gpu.device,
-      kernelVariant({ features: this.gpu.features, integerDot: this.gpu.info.integerDot }, false),
-      (name) => this.buffers.get(name) as GPUBuffer,
-    );
-    const program = await CompiledProgram.compile(this.program(tunings), cache);
-    const med = (v: number[]) => v.sort((a, b) => a - b)[v.length >> 1]?.toFixed(3);
-    const trivial: number[] = [],
-      encode: number[] = [],
-      submit: number[] = [],
-      wait: number[] = [];
-    for (let i = 0; i < 60; i++) {
-      let t = performance.now();
-      let encoder = device.createCommandEncoder();
-      encoder.copyBufferToBuffer(from, 0, read, 0, 16);
-      queue.submit([encoder.finish()]);
-      await read.mapAsync(GPUMapMode.READ);
-      read.getMappedRange();
-      read.unmap();
-      trivial.push(performance.now() - t);
-      t = performance.now();
-      encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      program.encode(pass, this.options);
-      pass.end();
-      encoder.copyBufferToBuffer(from, 0, read, 0, 16);
-      const done = encoder.finish();
-      encode.push(performance.now() - t);
-      t = performance.now();
-      queue.submit([done]);
-      submit.push(performance.now() - t);
-      t = performance.now();
-      await read.mapAsync(GPUMapMode.READ);
-      read.getMappedRange();
-      read.unmap();
-      wait.push(performance.now() - t);
-    }
-    console.log(
-      `latency: trivial ${med(trivial)} ms, encode ${med(encode)}, submit ${med(submit)}, wait ${med(wait)}`,
-    );
-  }
-
   close(): void {
     this.gpu.destroy();
   }
+}
+
+/** What each kernel takes of a step: one sequence, eight, and 128 tokens of a prompt. */
+export async function measureGpuStep(
+  device: string,
+  shape: ShapeName,
+): Promise<{ name: string; rows: number; kernels: KernelTime[] }[]> {
+  const result = [];
+  for (const rows of [1, 8, 128]) {
+    const bench = await GpuStepBench.open({
+      device,
+      shape,
+      rows,
+      positions: 1000,
+      repeats: rows > 8 ? 3 : 20,
+    });
+    result.push({ name: bench.gpu.info.name, rows, kernels: await bench.time() });
+    bench.close();
+  }
+  return result;
+}
+
+export function gpuStepTable(shape: string, measured: Awaited<ReturnType<typeof measureGpuStep>>): string {
+  return measured
+    .flatMap(({ name, rows, kernels }) => [
+      `A step of the ${shape} shape on ${name}, ${rows} rows, 1000 positions:`,
+      '| kernel | dispatches | ms | µs each | GB/s of weights |\n| --- | --- | --- | --- | --- |\n' +
+        kernels
+          .map(({ kernel, dispatches, milliseconds, bytes }) =>
+            [
+              '',
+              kernel,
+              dispatches,
+              milliseconds.toFixed(3),
+              ((1000 * milliseconds) / dispatches).toFixed(1),
+              bytes === 0 ? '' : (bytes / milliseconds / 1e6).toFixed(0),
+              '',
+            ].join(' | '),
+          )
+          .join('\n'),
+    ])
+    .join('\n\n');
 }
 
 const common = {

@@ -1,5 +1,6 @@
 // `npm run bench`: side-by-side measurements in one run, medians of alternating rounds.
-//   --only engine|contention|server-cost|training|gpu-encode|completion|load|recovery|inspect     all without it
+//   --only engine|contention|server-cost|training|gpu-encode|completion|load|recovery|inspect     all of these without it
+//   --only gpu-step --device gpu      what each kernel takes of a step on a GPU, for each of --shapes
 //   --shapes 1.1b,7b           of the engine's part (beside node-llama-cpp)
 //   --model FOLDER --text FILE      of the engine's part: another 1-bit model whose perplexity is compared with --exact
 //   --inspect-shape 7b         of the layer inspector's part (15 GB on the disk while it runs)
@@ -36,6 +37,7 @@ const { values: options } = parseArgs({
     model: { type: 'string' },
     text: { type: 'string' },
     'load-seconds': { type: 'string', default: '300' },
+    device: { type: 'string', default: 'gpu' },
   },
   allowNegative: true,
 });
@@ -104,6 +106,15 @@ if (options.only === undefined || options.only === 'gpu-encode') {
   const { measureEncode } = await loadBundled('gpu-encode');
   report.gpuEncode = await measureEncode(1000);
 }
+const gpuSteps = [];
+if (options.only === 'gpu-step') {
+  const { measureGpuStep, gpuStepTable } = await loadBundled('gpu-step');
+  report.gpuSteps = {};
+  for (const shape of options.shapes.split(',')) {
+    report.gpuSteps[shape] = await measureGpuStep(options.device, shape);
+    gpuSteps.push(gpuStepTable(shape, report.gpuSteps[shape]));
+  }
+}
 let completionText;
 if (options.only === undefined || options.only === 'completion') {
   const { measureCompletion, completionTable } = await loadBundled('completion-speed');
@@ -157,6 +168,7 @@ const markdown = [
   ...(completionText === undefined ? [] : [completionText]),
   ...(loadText === undefined ? [] : [loadText]),
   ...(recoveryText === undefined ? [] : [recoveryText]),
+  ...gpuSteps,
   ...(report.inspect === undefined ? [] : [inspectTable(report.inspect)]),
   ...(report.gpuEncode === undefined
     ? []
