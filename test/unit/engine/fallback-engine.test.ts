@@ -36,6 +36,7 @@ class LostEngine implements Engine {
   readonly config;
   readonly contextLength;
   disposed = false;
+  copied = 0;
 
   constructor(
     private readonly engine: Engine,
@@ -57,6 +58,12 @@ class LostEngine implements Engine {
   async forward(steps: EngineStep[], signal?: AbortSignal): Promise<Float32Array[]> {
     if (this.stepsLeft-- <= 0) throw new OneBitError(this.code, 'The card fell off the bus.');
     return this.engine.forward(steps, signal);
+  }
+
+  async copyPositions(from: Sequence, to: Sequence, end: number): Promise<void> {
+    if (this.stepsLeft-- <= 0) throw new OneBitError(this.code, 'The card fell off the bus.');
+    await this.engine.copyPositions?.(from, to, end);
+    this.copied += end;
   }
 
   async dispose(): Promise<void> {
@@ -90,6 +97,25 @@ async function generate(engine: Engine, requests: GenerateRequest[]): Promise<nu
 }
 
 describe('an engine whose device is lost', () => {
+  // Lost at the first step, at the copy, at the step after it, and not at all.
+  it.each([0, 1, 2, 9])('goes on from what another sequence holds, lost after %i steps', async (steps) => {
+    const plain = await openEngine(folder, cpu);
+    open.push(plain);
+    const tokens = [1, 5, 9, 7, 2];
+    const [expected] = await plain.forward([{ sequence: plain.open(), tokens, logits: 'last' }]);
+    const { engine, lost, messages } = await fallback(steps);
+    const [first, second] = [engine.open(), engine.open()];
+    await engine.forward([{ sequence: first, tokens: tokens.slice(0, 4), logits: 'none' }]);
+    await engine.copyPositions(first, second, 3);
+    expect(second.length).toBe(3);
+    const [logits] = await engine.forward([{ sequence: second, tokens: tokens.slice(3), logits: 'last' }]);
+    expect([...(logits ?? [])]).toEqual(
+      [...(expected ?? [])].map((value) => expect.closeTo(value, 4) as number),
+    );
+    expect([lost.copied, messages.length]).toEqual([steps > 1 ? 3 : 0, steps < 9 ? 1 : 0]);
+    await expect(engine.copyPositions(second, first, 20)).rejects.toMatchObject({ code: 'internal' });
+  });
+
   it.each([0, 1, 5])('goes on with the same tokens after %i steps', async (steps) => {
     const plain = await openEngine(folder, cpu);
     open.push(plain);
