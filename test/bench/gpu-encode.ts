@@ -2,7 +2,12 @@ import type { Dawn } from '../../server/gpu/dawn.ts';
 import type { ModelConfig } from '../../server/checkpoint/model-config.ts';
 import { planBuffers, topRowBytes } from '../../server/engine/webgpu/buffer-plan.ts';
 import { CompiledProgram, PipelineCache } from '../../server/engine/webgpu/compiled-program.ts';
-import { headProgram, layersProgram, topProgram } from '../../server/engine/webgpu/step-program.ts';
+import {
+  headProgram,
+  layersProgram,
+  topProgram,
+  tuningWithin,
+} from '../../server/engine/webgpu/step-program.ts';
 
 const llama7b: ModelConfig = {
   architecture: 'llama',
@@ -56,7 +61,13 @@ export async function measureEncode(steps: number): Promise<{ milliseconds: numb
     { subgroups: false, halfCache: true, integerProducts: false },
     buffer,
   );
-  const dispatches = [...layersProgram(shape, 1), ...headProgram(shape, 1), ...topProgram(shape)];
+  // The null backend's device has the standard's smallest limits.
+  const tuning = tuningWithin(device.limits.maxComputeInvocationsPerWorkgroup);
+  const dispatches = [
+    ...layersProgram(shape, 1, undefined, false, tuning),
+    ...headProgram(shape, 1),
+    ...topProgram(shape),
+  ];
   const program = await CompiledProgram.compile(dispatches, cache);
   const embedded = new Uint16Array(llama7b.hiddenSize);
   const row = new Uint32Array(4);
