@@ -1,5 +1,4 @@
 import type { Dawn } from '../../server/gpu/dawn.ts';
-import type { ModelConfig } from '../../server/checkpoint/model-config.ts';
 import { planBuffers, topRowBytes } from '../../server/engine/webgpu/buffer-plan.ts';
 import { CompiledProgram, PipelineCache } from '../../server/engine/webgpu/compiled-program.ts';
 import {
@@ -8,26 +7,9 @@ import {
   topProgram,
   tuningWithin,
 } from '../../server/engine/webgpu/step-program.ts';
+import { configOfShape } from './model-shape.ts';
 
-const llama7b: ModelConfig = {
-  architecture: 'llama',
-  hiddenSize: 4096,
-  intermediateSize: 11008,
-  layers: 32,
-  heads: 32,
-  kvHeads: 32,
-  headDim: 128,
-  vocabSize: 32000,
-  maxPositions: 2048,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
-  tieEmbeddings: false,
-  attentionBias: false,
-  mlpBias: false,
-  layerNormEps: 1e-5,
-  bosTokenId: 1,
-  eosTokenIds: [2],
-};
+const llama7b = configOfShape('7b');
 
 /**
  * What one decode step of LLaMA-7B costs the CPU before the GPU begins, on Dawn's null backend, which computes

@@ -1,4 +1,3 @@
-import type { ModelConfig } from '../../server/checkpoint/model-config.ts';
 import { planBuffers, splitPositions, type GpuEngineShape } from '../../server/engine/webgpu/buffer-plan.ts';
 import { CompiledProgram, PipelineCache } from '../../server/engine/webgpu/compiled-program.ts';
 import { kernelVariant, type KernelVariant } from '../../server/engine/webgpu/kernel-source.ts';
@@ -12,7 +11,7 @@ import {
 } from '../../server/engine/webgpu/step-program.ts';
 import { chooseAdapter } from '../../server/gpu/adapters.ts';
 import { GpuDevice } from '../../server/gpu/device.ts';
-import { shapes, type ShapeName } from './model-shape.ts';
+import { configOfShape, type ShapeName } from './model-shape.ts';
 
 export interface GpuStepOptions {
   /** As `--device`. */
@@ -46,7 +45,7 @@ export class GpuStepBench {
 
   static async open(options: GpuStepOptions): Promise<GpuStepBench> {
     const gpu = await GpuDevice.open(await chooseAdapter(options.device, { unchecked: true }));
-    const config: ModelConfig = { ...common, eosTokenIds: [2], ...shapes[options.shape] };
+    const config = configOfShape(options.shape);
     const decodes = options.rows <= 8;
     const shape = {
       config,
@@ -219,16 +218,3 @@ export function gpuStepTable(shape: string, measured: Awaited<ReturnType<typeof 
     ])
     .join('\n\n');
 }
-
-const common = {
-  architecture: 'llama',
-  vocabSize: 32000,
-  maxPositions: 4096,
-  rmsNormEps: 1e-5,
-  ropeTheta: 10000,
-  tieEmbeddings: false,
-  attentionBias: false,
-  mlpBias: false,
-  layerNormEps: 1e-5,
-  bosTokenId: 1,
-} as const;

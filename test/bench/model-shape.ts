@@ -28,6 +28,11 @@ export const shapes = {
 } as const;
 export type ShapeName = keyof typeof shapes;
 
+/** The config of a model of that shape. */
+export function configOfShape(shape: ShapeName): ModelConfig {
+  return { ...llama, eosTokenIds: [2], ...shapes[shape] };
+}
+
 /**
  * Writes a model of real shape with random weights: what speed and memory depend on, at no download.
  * @param kind `full`: fp16 (7b: 13.5 GB); `onebit`: packed signs (7b: 1.34 GB)
@@ -38,8 +43,7 @@ export async function writeShape(
   kind: 'full' | 'onebit',
   options: { signal?: AbortSignal; onProgress?: OnProgress } = {},
 ): Promise<void> {
-  const config: ModelConfig = { ...llama, eosTokenIds: [2], ...shapes[shape] };
-  await writeRandomModel(folder, config, kind, { ...options, shape });
+  await writeRandomModel(folder, configOfShape(shape), kind, { ...options, shape });
 }
 
 /** The same for a model of any config: weights of deviation 0.02, gains and value vectors of 1. */
