@@ -6,6 +6,7 @@
 //   --inspect-shape 7b         of the layer inspector's part (15 GB on the disk while it runs)
 //   --positions 200 --keystrokes 1000 --code FILE.jsonl.gz     of completion's part (default: code of installed packages)
 //   --load-seconds 300      of the load's part
+//   --only panel-hour --minutes 60      memory of the panel in a real VS Code beside a run
 //   --threads 2 --rounds 3 --prefill 128 --decode 32 --no-peer
 // Writes test/output/bench.json and bench.md, and prints the tables.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +18,7 @@ import { bundle, loadBundled } from './bundle.mjs';
 import { accuracyTable, engineTable, measureAccuracy, measureEngines } from './engine-speed.mjs';
 import { inspectTable, measureInspect } from './inspect-speed.mjs';
 import { contentionText, measureContention, measureServerCost, serverCostText } from './server-cost.mjs';
+import { measurePanelHour, panelHourTable } from './panel.mjs';
 import { measureProducts, measureTraining, paperRecipe, trainingTable } from './training-speed.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -38,6 +40,7 @@ const { values: options } = parseArgs({
     text: { type: 'string' },
     'load-seconds': { type: 'string', default: '300' },
     device: { type: 'string', default: 'gpu' },
+    minutes: { type: 'string', default: '60' },
   },
   allowNegative: true,
 });
@@ -153,6 +156,7 @@ if (options.only === undefined || options.only === 'recovery') {
 if (options.only === undefined || options.only === 'inspect') {
   report.inspect = await measureInspect(options['inspect-shape'], threads, folder);
 }
+if (options.only === 'panel-hour') report.panelHour = measurePanelHour(Number(options.minutes), folder);
 mkdirSync(output, { recursive: true });
 writeFileSync(join(output, 'bench.json'), `${JSON.stringify(report, null, 2)}\n`);
 const markdown = [
@@ -170,6 +174,7 @@ const markdown = [
   ...(recoveryText === undefined ? [] : [recoveryText]),
   ...gpuSteps,
   ...(report.inspect === undefined ? [] : [inspectTable(report.inspect)]),
+  ...(report.panelHour === undefined ? [] : [panelHourTable(report.panelHour)]),
   ...(report.gpuEncode === undefined
     ? []
     : [

@@ -22,6 +22,8 @@ export interface WorkbenchOptions {
   prepare?: (folders: Folders) => Promise<void>;
   /** Installed beside ours. */
   extension?: TestExtension;
+  /** Switches of the browser beside the usual ones. */
+  browserFlags?: string[];
 }
 
 /** A real VS Code in a real browser with the packed extension, on folders of its own. */
@@ -33,7 +35,8 @@ export class Workbench {
     readonly page: Page,
   ) {}
 
-  static async open({ settings, prepare, extension }: WorkbenchOptions = {}): Promise<Workbench> {
+  static async open(options: WorkbenchOptions = {}): Promise<Workbench> {
+    const { settings, prepare, extension, browserFlags = [] } = options;
     const folders = await makeFolders(settings);
     await prepare?.(folders);
     const installed = inject('extensions');
@@ -42,7 +45,10 @@ export class Workbench {
         ? installed
         : await addExtension(installed, join(folders.base, 'extensions'), extension);
     const codeServer = await CodeServer.start(folders, extensions);
-    const browser = await chromium.launch({ executablePath: chromiumPath(), args: [...flags, ...quiet] });
+    const browser = await chromium.launch({
+      executablePath: chromiumPath(),
+      args: [...flags, ...quiet, ...browserFlags],
+    });
     try {
       const page = await openPage(browser, codeServer, folders);
       return new Workbench(folders, codeServer, browser, page);
