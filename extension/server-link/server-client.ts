@@ -35,6 +35,9 @@ interface Subscription {
 /** How a WebSocket says that the other side was gone without a word. */
 const abnormalClosure = 1006;
 
+/** How a WebSocket says that a message was too large; there is no text with it. */
+const messageTooBig = 1009;
+
 const silent: Logger = { error() {}, warn() {}, info() {}, log() {} };
 
 /**
@@ -249,6 +252,7 @@ function opened(socket: WebSocket, port: number): Promise<void> {
 
 /** Why a connection is over that was not ended with a reason: a process that dies says none. */
 function endingOf(code: number): string {
+  if (code === messageTooBig) return 'a message was over its limit of 8 MiB: send less text at a time';
   return code === abnormalClosure ? 'its process ended' : `the connection ended (code ${code})`;
 }
 

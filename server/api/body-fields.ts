@@ -4,12 +4,21 @@ import { z } from '../protocol/schema.ts';
 /** Characters of one text. */
 const maxText = 1_000_000;
 /** Text of a request. */
-export const textField = z.string().max(maxText);
+export const textField = z.string().max(maxText, {
+  error: ({ input }) =>
+    `has ${(input as string).length} characters, and at most ${maxText} are possible: send less of it`,
+});
 /** Token ids of a request; the model knows which there are. */
-export const tokensField = z.custom<number[]>(isTokens, 'must be a list of token ids');
+export const tokensField = z.custom<number[]>(isTokens, 'must be a list of at most 1048576 token ids');
+/** Stop strings of a request, and characters of one. */
+const maxStops = 64;
+const maxStop = 200;
 /** One stop string, or a list of them. */
 export const stopField = z
-  .custom<string | string[]>(isStop, 'must be text, or a list of at most 64, of 1 to 200 characters each')
+  .custom<string | string[]>(isStop, {
+    error: ({ input }) =>
+      `must be text, or a list of at most ${maxStops}, of 1 to ${maxStop} characters each${stopsSent(input)}`,
+  })
   .nullish();
 /** Texts that one request may ask for. */
 export const maxTexts = 16;
@@ -18,8 +27,39 @@ export const maxTexts = 16;
 const maxTokens = 1 << 20;
 
 function isStop(value: unknown): boolean {
-  const one = (stop: unknown): boolean => typeof stop === 'string' && stop !== '' && stop.length <= 200;
-  return Array.isArray(value) ? value.length <= 64 && value.every(one) : one(value);
+  const one = (stop: unknown): boolean => typeof stop === 'string' && stop !== '' && stop.length <= maxStop;
+  return Array.isArray(value) ? value.length <= maxStops && value.every(one) : one(value);
+}
+
+/** What was sent where it is over a limit of stop strings. */
+function stopsSent(value: unknown): string {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  if (list.length > maxStops) return ` (${list.length} were sent)`;
+  const long = list.find((stop) => typeof stop === 'string' && stop.length > maxStop);
+  return typeof long === 'string' ? ` (one has ${long.length})` : '';
+}
+
+/** A prompt that is none: what may be sent, and the length of the text that is too long, if that is what is wrong. */
+export function promptError(kinds: string): { error: (issue: { input?: unknown }) => string } {
+  return {
+    error: ({ input }) => {
+      const texts: unknown[] = Array.isArray(input) ? input.slice(0, maxTexts) : [input];
+      const long = texts.map(textOf).find((text) => text !== undefined && text.length > maxText);
+      const sent =
+        long !== undefined
+          ? ` (one has ${long.length})`
+          : Array.isArray(input) && input.length > maxTexts && typeof input[0] !== 'number'
+            ? ` (${input.length} were sent)`
+            : '';
+      return `must be ${kinds}, or a list of at most ${maxTexts} of them, of at most ${maxText} characters each${sent}`;
+    },
+  };
+}
+
+function textOf(prompt: unknown): string | undefined {
+  if (typeof prompt === 'string') return prompt;
+  const inside = typeof prompt === 'object' && prompt !== null && 'prompt_string' in prompt;
+  return inside && typeof prompt.prompt_string === 'string' ? prompt.prompt_string : undefined;
 }
 
 export function isText(value: unknown): value is string {

@@ -140,7 +140,9 @@ export class FrameGate implements IWebSocket {
       };
     }
     if (this.openIds.size >= maxOpenRequests) {
-      return invalid(`${maxOpenRequests} requests of this connection are not answered yet.`);
+      return invalid(
+        `${maxOpenRequests} requests of this connection are not answered yet, the most possible: wait for some.`,
+      );
     }
     this.openIds.add(id);
     return undefined;

@@ -1,6 +1,8 @@
 import type { ErrorRequestHandler, Response } from 'express';
 import { asOneBitError, OneBitError, type ErrorCode } from '../protocol/error.ts';
 
+/** Bytes of a request's body. */
+export const maxBody = 8 * 2 ** 20;
 /** Seconds after which a client may try again when the queue is full. */
 const retryAfterSeconds = 1;
 
@@ -70,9 +72,20 @@ export function sendError(response: Response, caught: unknown, status?: number):
 export const errorHandler: ErrorRequestHandler = (caught: unknown, _request, response, _next) => {
   const status = bodyStatus(caught);
   if (status === undefined) return sendError(response, caught);
-  const text = caught instanceof Error ? caught.message : String(caught);
-  sendError(response, new OneBitError('bad-request', `The body cannot be read: ${text}`), status);
+  const text = status === 413 ? bodyTooLarge(caught) : `The body cannot be read: ${messageOf(caught)}`;
+  sendError(response, new OneBitError('bad-request', text), status);
 };
+
+function messageOf(caught: unknown): string {
+  return caught instanceof Error ? caught.message : String(caught);
+}
+
+/** The limit, and what was sent where the client had said it: of a chunked body nobody knows. */
+function bodyTooLarge(caught: unknown): string {
+  const sent = caught instanceof Error && 'length' in caught ? caught.length : undefined;
+  const size = typeof sent === 'number' ? `has ${sent} bytes` : 'is too large';
+  return `The body ${size}, and at most ${maxBody} (${maxBody / 2 ** 20} MiB) are possible: send shorter texts, or fewer at a time.`;
+}
 
 /** The status that express's body parser chose, if the error is one of its own. */
 function bodyStatus(caught: unknown): number | undefined {

@@ -5,7 +5,7 @@ import { unauthorized, type Access } from './access.ts';
 import { unreadMs } from './event-stream.ts';
 import type { TextServices } from './generate-text.ts';
 import { healthRoute } from './health.ts';
-import { errorHandler, sendError } from './http-errors.ts';
+import { errorHandler, maxBody, sendError } from './http-errors.ts';
 import type { KnownModels } from './known-models.ts';
 import type { Leases } from './leases.ts';
 import { applyTemplate } from './llama/apply-template.ts';
@@ -18,8 +18,6 @@ import { chatCompletions } from './openai/chat-completions.ts';
 import { completions } from './openai/completions.ts';
 import { listModels, retrieveModel } from './openai/models.ts';
 
-/** Bytes of a request's body. */
-const maxBody = '8mb';
 /** Requests at a time; a further one is refused before its body is read. */
 const maxRequests = 160;
 
@@ -61,7 +59,10 @@ export function httpRoutes(services: HttpServices): Express {
     if (requests >= maxRequests) {
       return sendError(
         response,
-        new OneBitError('busy', `${requests} requests are being served: try again later.`),
+        new OneBitError(
+          'busy',
+          `${maxRequests} requests are being served, which is the most at a time: try again later.`,
+        ),
       );
     }
     requests++;

@@ -35,7 +35,10 @@ export async function withText<T>(
 async function placeOfAnother(signal: AbortSignal): Promise<void> {
   throwIfCancelled(signal);
   if (waiting.length >= maxWaiting) {
-    throw new OneBitError('busy', `${waiting.length} long texts are waiting already: try again later.`);
+    throw new OneBitError(
+      'busy',
+      `${maxWaiting} long texts are waiting already, the most possible: try again later.`,
+    );
   }
   await new Promise<void>((resolve, reject) => {
     const take = (): void => {

@@ -181,7 +181,10 @@ export class ModelHost {
   /** Waits until there is a model, and counts the caller among its users. */
   private async take(signal?: AbortSignal): Promise<{ model: LanguageModel; summary: ModelSummary }> {
     if (this.waiting >= waitingLimit) {
-      throw new OneBitError('busy', `${this.waiting} requests wait for the model already: try again later.`);
+      throw new OneBitError(
+        'busy',
+        `${waitingLimit} requests wait for the model already, the most possible: try again later.`,
+      );
     }
     this.waiting++;
     this.changed();

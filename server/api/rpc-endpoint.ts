@@ -1,4 +1,4 @@
-import { STATUS_CODES, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { WebSocketMessageReader, WebSocketMessageWriter } from 'vscode-ws-jsonrpc';
@@ -14,6 +14,7 @@ import { webSocketPath } from '../protocol/discovery.ts';
 import { asOneBitError, rpcErrorNumber } from '../protocol/error.ts';
 import type { Notifications, Topic } from '../protocol/methods.ts';
 import { addressOf, unauthorized, type Access } from './access.ts';
+import { refuseConnection } from './broken-requests.ts';
 import { FrameGate, maxFrameBytes } from './frame-gate.ts';
 import type { Leases } from './leases.ts';
 import { bind, type Caller, type Services } from './rpc-methods.ts';
@@ -71,12 +72,17 @@ export class RpcEndpoint {
     const refusal =
       this.access.refuseOrigin(request) ??
       (this.access.upgradeToken(request) === 'right' ? undefined : unauthorized);
-    if (refusal !== undefined) return refuse(socket, refusal.status, refusal.message);
+    if (refusal !== undefined) return refuseConnection(socket, refusal.status, refusal.message);
     if (addressOf(request)?.pathname !== webSocketPath) {
-      return refuse(socket, 404, `The WebSocket endpoint is ${webSocketPath}.`);
+      return refuseConnection(socket, 404, `The WebSocket endpoint is ${webSocketPath}.`);
     }
     if (this.clients.size >= maxConnections) {
-      return refuse(socket, 503, `${maxConnections} clients are connected already.`, ['Retry-After: 5']);
+      return refuseConnection(
+        socket,
+        503,
+        `${maxConnections} clients are connected already, the most possible: close a window, or try again later.`,
+        ['Retry-After: 5'],
+      );
     }
     socket.off('error', onError);
     this.webSockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -179,18 +185,4 @@ function connectionOver(gate: FrameGate): MessageConnection {
   }
   const silent: Logger = { error: () => {}, warn: () => {}, info: () => {}, log: () => {} };
   return createMessageConnection(new WebSocketMessageReader(gate), new Writer(gate), silent);
-}
-
-/** Turns an upgrade away with an HTTP answer. */
-function refuse(socket: Duplex, status: number, message: string, headers: string[] = []): void {
-  const body = JSON.stringify({ error: { message, code: status, type: 'invalid_request_error' } });
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-    'Connection: close',
-    'Content-Type: application/json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    ...headers,
-  ];
-  socket.once('finish', () => socket.destroy());
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }

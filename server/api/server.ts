@@ -15,6 +15,7 @@ import { packageVersion } from '../package-root.ts';
 import { Access } from './access.ts';
 import { AllowedPaths } from './allowed-paths.ts';
 import { atMostEvery } from './at-most-every.ts';
+import { answerBrokenRequests, requestTimeoutMs } from './broken-requests.ts';
 import { httpRoutes } from './http-routes.ts';
 import { KnownModels } from './known-models.ts';
 import { Leases } from './leases.ts';
@@ -61,8 +62,6 @@ export const unusedReason = 'nobody has needed it for a while';
 
 /** Milliseconds between two `model/changed`. */
 const modelChangedMs = 100;
-/** Milliseconds in which a request must have come in whole, so that one that never ends holds nothing. */
-const requestTimeoutMs = 60_000;
 /** Milliseconds that closing waits for a job's last checkpoint. */
 const jobPatienceMs = 1200;
 
@@ -114,7 +113,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
   const memory = (): ServerMemory => ({ process: processMemory(), model: host.status() });
   const metrics = new Metrics(memory);
-  const http = createServer({ requestTimeout: requestTimeoutMs });
+  const http = createServer({ requestTimeout: requestTimeoutMs, connectionsCheckingInterval: 10_000 });
+  answerBrokenRequests(http);
   const endpoint = new RpcEndpoint(
     http,
     access,

@@ -34,11 +34,17 @@ export class RequestQueue<T extends Queued> {
     const bulk = isBulk(turn);
     const same = this.#waiting.filter((other) => isBulk(other.request.turn) === bulk);
     if (same.length >= this.#limit) {
-      throw new OneBitError('busy', `${same.length} requests are waiting already: try again later.`);
+      throw new OneBitError(
+        'busy',
+        `${this.#limit} requests are waiting already, the most possible: try again later.`,
+      );
     }
     const own = same.filter((other) => isOfSame(other, { request: { turn } })).length;
     if (own >= Math.ceil(this.#limit / 2)) {
-      throw new OneBitError('busy', `${own} of your requests are waiting already: try again later.`);
+      throw new OneBitError(
+        'busy',
+        `${own} of your requests are waiting already, the most possible for one client: try again later.`,
+      );
     }
   }
 

@@ -278,13 +278,64 @@ describe('bodies', () => {
       [json, '{"prompt":', 400],
       [json, '[]', 400],
       [{ ...bearer(), 'content-type': 'text/plain' }, '{"prompt":"a"}', 400],
-      [json, JSON.stringify({ prompt: 'x'.repeat(9 * 2 ** 20) }), 413],
     ];
     for (const [headers, body, status] of cases) {
       const answer = await ask('/v1/completions', headers, 'POST', body);
       expect(answer.status).toBe(status);
       expect(JSON.parse(answer.body)).toMatchObject({ error: { code: 'bad-request' } });
     }
+  });
+
+  it('over a limit are refused with the limit and what was sent', async () => {
+    const json = { ...bearer(), 'content-type': 'application/json' };
+    const long = 'x'.repeat(1_000_001);
+    const limit = '1000000';
+    const large = JSON.stringify({ prompt: 'x'.repeat(9 * 2 ** 20) });
+    const cases: [string, object | string, number, string[]][] = [
+      ['/v1/completions', large, 413, [String(large.length), '8388608', '8 MiB']],
+      ['/v1/completions', { prompt: long }, 400, ['prompt', '1000001', limit]],
+      ['/v1/completions', { prompt: Array(17).fill('a') }, 400, ['prompt', '16', '17']],
+      ['/v1/completions', { prompt: 'a', n: 9 }, 400, ['n: ', '8']],
+      ['/v1/completions', { prompt: 'a', stop: Array(65).fill('a') }, 400, ['stop', '64', '65']],
+      ['/v1/completions', { prompt: 'a', stop: ['a'.repeat(201)] }, 400, ['stop', '200', '201']],
+      ['/v1/chat/completions', { messages: [{ role: 'user', content: long }] }, 400, ['1000001', limit]],
+      ['/completion', { prompt: { prompt_string: long } }, 400, ['prompt', '1000001', limit]],
+      ['/infill', { input_prefix: long }, 400, ['input_prefix', '1000001', limit]],
+      ['/infill', { input_extra: Array(257).fill({ text: '' }) }, 400, ['input_extra', '256']],
+      ['/tokenize', { content: long }, 400, ['content', '1000001', limit]],
+      ['/detokenize', { tokens: Array(2 ** 20 + 1).fill(1) }, 400, ['tokens', String(2 ** 20)]],
+    ];
+    for (const [path, body, status, named] of cases) {
+      const answer = await ask(path, json, 'POST', typeof body === 'string' ? body : JSON.stringify(body));
+      expect({ path, status: answer.status }).toEqual({ path, status });
+      const { message } = (JSON.parse(answer.body) as { error: { message: string } }).error;
+      for (const part of named) expect(message).toContain(part);
+    }
+  });
+
+  it('without a length are refused where they get too large, and a head of many headers as well', async () => {
+    const answerOf = (...parts: string[]): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connectSocket(file.port, '127.0.0.1');
+        let answer = '';
+        socket.setEncoding('utf8');
+        socket.on('data', (text: string) => (answer += text));
+        socket.on('close', () => resolve(answer));
+        socket.on('error', reject);
+        for (const part of parts) socket.write(part);
+      });
+    const head = `POST /tokenize HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: ${bearer().authorization}\r\n`;
+    const chunk = `100000\r\n${' '.repeat(2 ** 20)}\r\n`;
+    const chunked = await answerOf(
+      `${head}Transfer-Encoding: chunked\r\n\r\n`,
+      ...Array<string>(9).fill(chunk),
+      '0\r\n\r\n',
+    );
+    expect(chunked).toMatch(/^HTTP\/1.1 413 [^]*at most 8388608 \(8 MiB\) are possible/);
+    expect(await answerOf(`${head}X-Long: ${'x'.repeat(20_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1.1 431 [^]*over 16 KiB/,
+    );
+    expect(await answerOf('\x00\xff not HTTP\r\n\r\n')).toMatch(/^HTTP\/1.1 400 [^]*no HTTP/);
   });
 });
 

@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import { OneBitError } from '../../protocol/error.ts';
-import { isText, isTextAndTokens, maxTexts } from '../body-fields.ts';
+import { isText, isTextAndTokens, maxTexts, promptError } from '../body-fields.ts';
 import { withModel, type TextInput } from '../generate-text.ts';
 import type { HttpServices } from '../http-routes.ts';
 import { textRoute, turnOf } from '../text-route.ts';
@@ -14,7 +14,7 @@ const bodySchema = z.object({
   ...generationFields,
   prompt: z.custom<One | One[]>(
     isPrompt,
-    'must be text, {"prompt_string": text}, a list of tokens and text, or a list of at most 16 of them',
+    promptError('text, {"prompt_string": text}, a list of tokens and text'),
   ),
 });
 
@@ -25,7 +25,10 @@ export function completion(services: HttpServices): RequestHandler {
     const generation = generationOf(body);
     const inputs = inputsOf(body.prompt);
     if (inputs.length * generation.count > maxTexts) {
-      throw new OneBitError('bad-request', `prompt: at most ${maxTexts} texts at a time are possible.`);
+      throw new OneBitError(
+        'bad-request',
+        `prompt: ${inputs.length * generation.count} texts are asked for; ${maxTexts} at a time are possible.`,
+      );
     }
     const turn = turnOf(request, 'bulk');
     await withModel(

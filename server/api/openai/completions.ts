@@ -5,7 +5,7 @@ import type { ChosenLogprob } from '../../engine/token-logprobs.ts';
 import { OneBitError } from '../../protocol/error.ts';
 import { decodeWithSpecial } from '../../tokenizer/special-names.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { isText, isTokens, maxTexts, textField } from '../body-fields.ts';
+import { isText, isTokens, maxTexts, promptError, textField } from '../body-fields.ts';
 import {
   generateText,
   withModel,
@@ -29,7 +29,7 @@ type Prompt = string | string[] | number[] | number[][];
 
 const bodySchema = z.object({
   ...generationFields,
-  prompt: z.custom<Prompt>(isPrompt, 'must be text, a list of tokens, or a list of at most 16 of them'),
+  prompt: z.custom<Prompt>(isPrompt, promptError('text, a list of tokens')),
   suffix: textField.nullish(),
   best_of: z.int().nullish(),
   echo: z.boolean().nullish(),
