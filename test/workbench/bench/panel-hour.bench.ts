@@ -50,7 +50,8 @@ test('the panel during a run', async () => {
       // Both tabs that show a run live, in turn; the reading is of the tab with the curves.
       if (minute % 2 === 1) {
         await webview.getByRole('tab', { name: 'Footprint' }).click();
-        await webview.locator('table.parts').waitFor();
+        // Without its table, once the server has given up the model that nobody asks anything.
+        await webview.locator('#panel-footprint').waitFor();
         await webview.getByRole('tab', { name: 'Runs' }).click();
         await webview.locator('.section-curve canvas').first().waitFor();
       }
