@@ -8,6 +8,9 @@ import { smooth, thinLines, type Line } from './thin-curves.ts';
 import { formatInteger } from '../page/format.ts';
 
 const height = 260;
+/** Of the axes, in pixels. */
+const tickSize = 4;
+const labelGap = 6;
 
 export interface PlotOptions {
   kinds: CurveKind[];
@@ -211,15 +214,15 @@ export class Plot {
       stroke: text,
       font,
       grid: { stroke: lines, width: 0.5 },
-      ticks: { stroke: lines, width: 0.5, size: 4 },
-      gap: 6,
+      ticks: { stroke: lines, width: 0.5, size: tickSize },
+      gap: labelGap,
       ...options,
     });
     const vertical = (scale: CurveKind['scale'], side: 1 | 3): uPlot.Axis =>
       axis({
         scale,
         side,
-        size: 52,
+        size: (plot, labels) => axisWidth(plot, labels ?? [], font),
         values: (_, splits) => splits.map((v) => (v === null ? '' : formatTick(v))),
         ...(side === 1 ? { grid: { show: false } } : {}),
       });
@@ -298,6 +301,15 @@ export class Plot {
     this.setRange([plot.posToVal(left, 'x'), plot.posToVal(left + width, 'x')]);
     plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
   }
+}
+
+/** Room for tick, gap and the longest label, in CSS pixels; at least so much that most runs have the same. */
+function axisWidth({ ctx }: uPlot, labels: (string | null)[], font: string): number {
+  ctx.save();
+  ctx.font = font;
+  const longest = Math.max(0, ...labels.map((label) => ctx.measureText(label ?? '').width));
+  ctx.restore();
+  return Math.max(52, Math.ceil(longest) + tickSize + labelGap + 2);
 }
 
 /** Axis labels: no more digits than the value needs. */
