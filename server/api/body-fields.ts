@@ -8,8 +8,10 @@ export const textField = z.string().max(maxText, {
   error: ({ input }) =>
     `has ${(input as string).length} characters, and at most ${maxText} are possible: send less of it`,
 });
+/** Token ids of one request. */
+const maxTokens = 1 << 20;
 /** Token ids of a request; the model knows which there are. */
-export const tokensField = z.custom<number[]>(isTokens, 'must be a list of at most 1048576 token ids');
+export const tokensField = z.custom<number[]>(isTokens, `must be a list of at most ${maxTokens} token ids`);
 /** Stop strings of a request, and characters of one. */
 const maxStops = 64;
 const maxStop = 200;
@@ -22,9 +24,6 @@ export const stopField = z
   .nullish();
 /** Texts that one request may ask for. */
 export const maxTexts = 16;
-
-/** Token ids of one request. */
-const maxTokens = 1 << 20;
 
 function isStop(value: unknown): boolean {
   const one = (stop: unknown): boolean => typeof stop === 'string' && stop !== '' && stop.length <= maxStop;

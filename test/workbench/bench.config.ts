@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Measurements in a real VS Code, which `npm run bench -- --only panel` and `panel-hour` start. */
+/** Measurements in a real VS Code, which `npm run bench -- --only panel-hour` starts. */
 export default defineConfig({
   root: import.meta.dirname,
   test: {
